@@ -1,0 +1,37 @@
+"""Bytes, as people write them."""
+
+from __future__ import annotations
+
+import re
+
+from narrows.errors import InputError
+
+__all__ = ["format_bytes", "parse_bytes"]
+
+_FACTORS = {"": 1, "B": 1}
+for _power, _letter in enumerate("KMGT", start=1):
+    _FACTORS[f"{_letter}B"] = 1000**_power
+    _FACTORS[_letter] = 1000**_power
+    _FACTORS[f"{_letter}IB"] = 1024**_power
+
+
+def parse_bytes(text: str | int) -> int:
+    """Bytes named by `text`: ``"1GB"`` (10^9), ``"512 MiB"`` (2^20 each), ``"600m"``, or a plain number.
+
+    Raises:
+        InputError: `text` is no amount of bytes.
+    """
+    if isinstance(text, int):
+        return text
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-z]*)\s*", text)
+    if not match or match[2].upper() not in _FACTORS:
+        raise InputError(f"'{text}' is not an amount of memory; write it as 600MB, 1GB or 1.5GiB")
+    return int(float(match[1]) * _FACTORS[match[2].upper()])
+
+
+def format_bytes(count: float) -> str:
+    """`count` bytes in the decimal unit that reads best: ``format_bytes(30_120_000)`` is ``"30.1 MB"``."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if abs(count) >= factor * 0.9995:
+            return f"{count / factor:.{3 if unit == 'GB' else 1}f} {unit}"
+    return f"{count:.0f} B"
