@@ -8,6 +8,7 @@ from __future__ import annotations
 
 __all__ = [
     "BudgetError",
+    "CancelledError",
     "CaptureError",
     "InputError",
     "NarrowsError",
@@ -43,6 +44,10 @@ class BudgetError(NarrowsError):
     def __init__(self, message: str, smallest: int):
         super().__init__(message)
         self.smallest = smallest
+
+
+class CancelledError(NarrowsError):
+    """The caller cancelled a run."""
 
 
 class NarrowsWarning(UserWarning):

@@ -1,0 +1,1 @@
+"""Run a row graph strip by strip, within a memory budget known beforehand."""

@@ -1,0 +1,340 @@
+"""From a PyTorch network to its row graph, at one size of its inputs.
+
+The network is exported with `torch.export` at the very size of the image, on tensors that take no memory, so that
+every shape is a plain fact; then each ATen call is looked up in the registry of operators.
+"""
+
+from __future__ import annotations
+
+import operator as python_operator
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind
+from torch.utils import _pytree as pytree
+
+import narrows.rowgraph.operators  # noqa: F401  (registers every family)
+from narrows.errors import CaptureError
+from narrows.rowgraph.fold import Fold, find_folds, folded_constants
+from narrows.rowgraph.graph import Node, RowGraph
+from narrows.rowgraph.provenance import module_path, source_line
+from narrows.rowgraph.registry import Call, Operator, Refusal, Value, lookup
+from narrows.rowgraph.rows import Axis
+
+__all__ = ["capture", "export_at"]
+
+_IGNORED = ("aten._assert_tensor_metadata.default", "aten._assert_scalar.default", "aten._assert_async.msg")
+
+
+def export_at(model: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, Any]) -> ExportedProgram:
+    """Export `model` (in eval mode) with the shapes and dtypes of `args` and `kwargs`.
+
+    Raises:
+        CaptureError: the network is in training mode or can't be exported; the message says what PyTorch said.
+    """
+    if model.training:
+        raise CaptureError("the network is in training mode; call model.eval() first")
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.export.export(model, tuple(args), dict(kwargs), strict=False)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CaptureError(f"the network can't be captured at this size: {reason}") from error
+
+
+def capture(program: ExportedProgram) -> RowGraph:
+    """The row graph of an exported network.
+
+    Inputs of three and more dimensions have rows in the last dimension but one; others are taken as values without rows.
+    An operator that is not in the registry stays in the graph, marked as unsupported; nothing is refused here.
+    """
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = program.run_decompositions({})
+    return _Builder(program).build()
+
+
+class _Builder:
+    def __init__(self, program: ExportedProgram):
+        self.program = program
+        self.nodes: list[Node] = []
+        self.constants: dict[int, torch.Tensor] = {}
+        self.inputs: list[int] = []
+        self.values: dict[str, Value | tuple[Any, ...] | Any] = {}
+        self.folds: dict[str, Fold] = find_folds(program.graph)
+        self.folded_away = {name: fold for fold in self.folds.values() for name in fold.absorbed}
+
+    def build(self) -> RowGraph:
+        kinds = {spec.arg.name: spec for spec in self.program.graph_signature.input_specs}
+        outputs: tuple[Any, ...] = ()
+        for fx in self.program.graph.nodes:
+            if fx.op == "placeholder":
+                self._placeholder(fx, kinds[fx.name])
+            elif fx.op == "call_function":
+                self._call(fx)
+            elif fx.op == "get_attr":
+                raise CaptureError(f"the network holds a nested graph ({fx.target}) that can't be captured")
+            elif fx.op == "output":
+                outputs = tuple(fx.args[0])
+        picked = []
+        for fx in outputs[len(outputs) - self._user_outputs() :]:
+            value = self.values[fx.name] if isinstance(fx, torch.fx.Node) else None
+            if not isinstance(value, Value):
+                raise CaptureError("the network returns something that is not a tensor")
+            picked.append(value.node)
+        return self._prune(picked)
+
+    def _user_outputs(self) -> int:
+        return len(self.program.graph_signature.user_outputs)
+
+    def _placeholder(self, fx: torch.fx.Node, spec: Any) -> None:
+        if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR):
+            tensor = self._constant(spec)
+            value = self._append(fx.name, Operator("constant", (), None, None), tensor.shape, tensor.dtype)
+            self.constants[value.node] = tensor.detach()
+            self.values[fx.name] = value
+        elif spec.kind is InputKind.USER_INPUT:
+            fake = fx.meta.get("val")
+            if not isinstance(fake, torch.Tensor):
+                self.values[fx.name] = fake
+                return
+            rows = Axis(fake.dim() - 2, fake.shape[-2]) if fake.dim() >= 3 else None
+            columns = Axis(fake.dim() - 1, fake.shape[-1]) if rows else None
+            value = self._append(fx.name, Operator("input", (), None, rows, columns=columns), fake.shape, fake.dtype)
+            self.inputs.append(value.node)
+            self.values[fx.name] = value
+        else:
+            raise CaptureError(f"the network takes something that is not a tensor: {fx.name}")
+
+    def _constant(self, spec: Any) -> torch.Tensor:
+        if spec.target in self.program.state_dict:
+            return self.program.state_dict[spec.target]
+        return self.program.constants[spec.target]
+
+    def _call(self, fx: torch.fx.Node) -> None:
+        target = str(fx.target)
+        if fx.target is python_operator.getitem:
+            self._getitem(fx)
+            return
+        if target in _IGNORED:
+            return
+        if fx.name in self.folded_away:
+            self.values[fx.name] = self.values[self.folded_away[fx.name].convolution]
+            return
+        if not isinstance(fx.target, torch._ops.OpOverload):
+            scalar = _try_scalar(fx, self._resolve)
+            if scalar is not None:
+                self.values[fx.name] = scalar
+                return
+            raise CaptureError(f"the network calls {target}, which can't be captured as a row graph")
+        call = self._as_call(fx, target)
+        if all(value.rows is None for value in call.values):
+            self.values[fx.name] = self._whole(fx, call)
+            return
+        self.values[fx.name] = self._rowed(fx, call)
+
+    def _as_call(self, fx: torch.fx.Node, target: str) -> Call:
+        arguments: dict[str, Any] = {}
+        schema = fx.target._schema  # type: ignore[union-attr]
+        positional = list(fx.args)
+        for place, argument in enumerate(schema.arguments):
+            if place < len(positional):
+                arguments[argument.name] = self._resolve(positional[place])
+            elif argument.name in fx.kwargs:
+                arguments[argument.name] = self._resolve(fx.kwargs[argument.name])
+            else:
+                arguments[argument.name] = argument.default_value if argument.has_default_value() else None
+        if fx.name in self.folds:
+            self._fold(fx, arguments)
+        fake = fx.meta["val"]
+        fakes = fake if isinstance(fake, (tuple, list)) else (fake,)
+        results = tuple(
+            (tuple(item.shape), item.dtype) if isinstance(item, torch.Tensor) else ((), torch.float32) for item in fakes
+        )
+        return Call(target, arguments, results)
+
+    def _resolve(self, argument: Any) -> Any:
+        if isinstance(argument, torch.fx.Node):
+            return self.values[argument.name]
+        if isinstance(argument, (list, tuple)):
+            return [self._resolve(item) for item in argument]
+        return argument
+
+    def _fold(self, fx: torch.fx.Node, arguments: dict[str, Any]) -> None:
+        fold = self.folds[fx.name]
+        arguments["activation"] = fold.activation
+        if fold.statistics is None:
+            return
+        statistics = [self._resolve(item) for item in fold.statistics]
+        weight, bias = arguments["weight"], arguments["bias"]
+        sources = [item for item in (weight, bias, *statistics) if isinstance(item, Value)]
+        present = tuple(isinstance(item, Value) for item in (weight, bias, *statistics))
+        transposed = "transpose" in str(fx.target)
+        for part, shape in (("weight", weight.shape), ("bias", (fold.channels,))):
+            compute = folded_constants(part, present, fold.epsilon, transposed, arguments.get("groups") or 1)
+            spec = Operator(f"folded {part}", tuple(sources), compute, None)
+            arguments[part] = self._append(f"{fx.name}_{part}", spec, shape, weight.dtype, fx=fx)
+
+    def _getitem(self, fx: torch.fx.Node) -> None:
+        source, place = fx.args
+        assert isinstance(source, torch.fx.Node) and isinstance(place, int)
+        if fx.name in self.folded_away:
+            self.values[fx.name] = self.values[self.folded_away[fx.name].convolution]
+            return
+        value = self.values[source.name]
+        self.values[fx.name] = value[place](fx.name) if isinstance(value, tuple) else value
+
+    def _whole(self, fx: torch.fx.Node, call: Call) -> Any:
+        """A call on values without rows is one whole computation, by PyTorch itself."""
+        values = tuple(dict.fromkeys(call.values))
+        order = {value.node: place for place, value in enumerate(values)}
+        function, args, kwargs = fx.target, fx.args, fx.kwargs
+        resolved_args, resolved_kwargs = (
+            self._resolve(list(args)),
+            {k: self._resolve(v) for k, v in kwargs.items()},
+        )
+
+        def at(place: int | None) -> Any:
+            def compute(inputs: list[torch.Tensor]) -> torch.Tensor:
+                def put(item: Any) -> Any:
+                    return inputs[order[item.node]] if isinstance(item, Value) else item
+
+                leaves_args = pytree.tree_map(put, resolved_args, is_leaf=lambda item: isinstance(item, Value))
+                leaves_kwargs = pytree.tree_map(put, resolved_kwargs, is_leaf=lambda item: isinstance(item, Value))
+                result = function(*leaves_args, **leaves_kwargs)  # type: ignore[operator]
+                return result if place is None else result[place]
+
+            return compute
+
+        def make(name: str, place: int | None) -> Value:
+            shape, dtype = call.results[place or 0]
+            return self._append(name, Operator(_kind(call.target), values, at(place), None), shape, dtype, fx=fx)
+
+        if isinstance(fx.meta["val"], (tuple, list)):
+            return tuple((lambda name, place=place: make(name, place)) for place in range(len(call.results)))
+        return make(fx.name, None)
+
+    def _rowed(self, fx: torch.fx.Node, call: Call) -> Any:
+        rule = lookup(call.target)
+        unsupported = None
+        specs: Operator | tuple[Operator, ...] | None = None
+        if rule is None:
+            unsupported = "no rule for this operator is known"
+        else:
+            try:
+                specs = rule(call)
+            except Refusal as refusal:
+                unsupported = str(refusal)
+        if specs is None:
+            blank = Operator(_kind(call.target), tuple(dict.fromkeys(call.values)), None, None, needs=())
+            specs = tuple(blank for _ in call.results) if isinstance(fx.meta["val"], (tuple, list)) else blank
+        if isinstance(specs, tuple):
+            return tuple(
+                (
+                    lambda name, place=place: self._append(
+                        name, specs[place], *call.results[place], fx=fx, unsupported=unsupported
+                    )
+                )
+                for place in range(len(specs))
+            )
+        return self._append(fx.name, specs, *call.results[0], fx=fx, unsupported=unsupported)
+
+    def _append(
+        self,
+        name: str,
+        spec: Operator,
+        shape: Sequence[int],
+        dtype: torch.dtype,
+        fx: torch.fx.Node | None = None,
+        unsupported: str | None = None,
+    ) -> Value:
+        index = len(self.nodes)
+        shape = tuple(int(size) for size in shape)
+        columns = spec.columns or _same_columns(spec, shape)
+        needs = spec.row_needs() if not unsupported else tuple(None for _ in spec.inputs)
+        self.nodes.append(
+            Node(
+                index=index,
+                name=name,
+                operator=spec.kind,
+                inputs=tuple(value.node for value in spec.inputs),
+                needs=needs,
+                shape=shape,
+                dtype=str(dtype).removeprefix("torch."),
+                itemsize=dtype.itemsize,
+                rows=spec.rows,
+                columns=columns,
+                compute=spec.compute,
+                prepare=spec.prepare,
+                prepared_bytes=spec.prepared_bytes,
+                barrier=spec.barrier,
+                unsupported=unsupported,
+                view_of=spec.view_of,
+                overwrites=spec.overwrites,
+                state_bytes=spec.state_bytes,
+                workspace=spec.workspace,
+                macs=spec.macs,
+                bitwise=spec.bitwise,
+                module=module_path(fx) if fx is not None else "",
+                source=source_line(fx) if fx is not None else None,
+                target=str(fx.target) if fx is not None else "",
+            )
+        )
+        return Value(index, shape, dtype, spec.rows, columns)
+
+    def _prune(self, outputs: list[int]) -> RowGraph:
+        """Keep what the outputs need, and every input, renumbered."""
+        wanted = set(outputs) | set(self.inputs)
+        for node in reversed(self.nodes):
+            if node.index in wanted:
+                wanted.update(node.inputs)
+        order = sorted(wanted)
+        place = {old: new for new, old in enumerate(order)}
+        nodes = tuple(
+            _renumbered(self.nodes[old], place[old], tuple(place[i] for i in self.nodes[old].inputs)) for old in order
+        )
+        constants = {place[old]: tensor for old, tensor in self.constants.items() if old in place}
+        storages = {t.untyped_storage().data_ptr(): t.untyped_storage().nbytes() for t in constants.values()}
+        return RowGraph(
+            nodes=nodes,
+            inputs=tuple(place[i] for i in self.inputs),
+            outputs=tuple(place[i] for i in outputs),
+            constants=constants,
+            constant_bytes=sum(storages.values()),
+            structure=self.program.call_spec.out_spec,
+            input_structure=self.program.call_spec.in_spec,
+        )
+
+
+def _renumbered(node: Node, index: int, inputs: tuple[int, ...]) -> Node:
+    return Node(**{**node.__dict__, "index": index, "inputs": inputs})
+
+
+def _same_columns(spec: Operator, shape: tuple[int, ...]) -> Axis | None:
+    """Columns stay where they were in operators that keep the rows where they were."""
+    if spec.rows is None:
+        return None
+    for value in spec.inputs:
+        if value.rows and value.columns and len(value.shape) == len(shape) and value.rows.dim == spec.rows.dim:
+            return Axis(value.columns.dim, shape[value.columns.dim])
+    return None
+
+
+def _kind(target: str) -> str:
+    parts = target.split(".")
+    return parts[1] if len(parts) > 1 else target
+
+
+def _try_scalar(fx: torch.fx.Node, resolve: Any) -> Any:
+    """Integer arithmetic on sizes, which an exported program may hold as plain Python calls."""
+    if all(not isinstance(item, torch.fx.Node) for item in pytree.tree_leaves((fx.args, fx.kwargs))):
+        value = fx.target(*fx.args, **fx.kwargs)  # type: ignore[operator]
+        return value if isinstance(value, (int, float, bool)) else None
+    arguments = resolve(list(fx.args))
+    if all(isinstance(item, (int, float, bool)) for item in arguments):
+        return fx.target(*arguments)  # type: ignore[operator]
+    return None

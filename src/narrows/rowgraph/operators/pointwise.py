@@ -1,0 +1,1 @@
+"""Operators that make each element of their output from the same element of their inputs."""

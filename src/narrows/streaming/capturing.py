@@ -1,0 +1,117 @@
+"""Networks as people hand them over: a module, an exported program or a `.pt2` file, captured at a size."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+from torch.export.graph_signature import InputKind
+
+from narrows.errors import CaptureError, InputError
+from narrows.rowgraph.capture import capture, export_at
+from narrows.rowgraph.graph import RowGraph
+
+__all__ = ["Model", "Shape", "captured", "channels_of", "dtype_of", "load_program"]
+
+Model = torch.nn.Module | ExportedProgram | str | os.PathLike[str]
+Shape = tuple[int, ...]
+_cache: weakref.WeakKeyDictionary[Any, dict[Any, RowGraph]] = weakref.WeakKeyDictionary()
+
+
+def load_program(path: str | os.PathLike[str]) -> ExportedProgram:
+    """An exported program from a `.pt2` file.
+
+    Raises:
+        InputError: there is no such file, or it is no exported program.
+    """
+    if not Path(path).is_file():
+        raise InputError(f"there is no file {path}")
+    try:
+        return torch.export.load(path)
+    except Exception as error:
+        raise InputError(f"{path} is not an exported program (.pt2): {str(error).splitlines()[0]}") from error
+
+
+def dtype_of(model: Model) -> torch.dtype | None:
+    """The dtype of the first floating-point weight; None where there is none."""
+    if isinstance(model, ExportedProgram):
+        tensors = list(model.state_dict.values())
+    elif isinstance(model, torch.nn.Module):
+        tensors = [*model.parameters(), *model.buffers()]
+    else:
+        return None
+    return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), None)
+
+
+def channels_of(model: Model) -> int | None:
+    """Channels of the image that the network takes: of an exported program's first input, or of a module's first
+    convolution in the order of definition; None where neither tells."""
+    if isinstance(model, ExportedProgram):
+        shapes = _program_shapes(model)
+        return int(shapes[0][-3]) if shapes and len(shapes[0]) >= 3 else None
+    if isinstance(model, torch.nn.Module):
+        for module in model.modules():
+            if isinstance(module, (torch.nn.Conv2d, torch.nn.ConvTranspose2d)):
+                return module.in_channels
+    return None
+
+
+def _program_shapes(program: ExportedProgram) -> list[Any]:
+    names = [s.arg.name for s in program.graph_signature.input_specs if s.kind is InputKind.USER_INPUT]
+    nodes = {node.name: node for node in program.graph.nodes}
+    return [nodes[name].meta["val"].shape for name in names if hasattr(nodes[name].meta.get("val"), "shape")]
+
+
+def captured(
+    model: Model,
+    shapes: Sequence[Shape] | Mapping[str, Shape],
+    dtypes: Sequence[torch.dtype] | Mapping[str, torch.dtype],
+) -> RowGraph:
+    """The row graph of `model` for inputs of these whole shapes (N, C, H, W) and dtypes, kept for the next call.
+
+    Raises:
+        CaptureError: the network can't be exported at that size, or is in training mode.
+        InputError: a `.pt2` file that isn't one.
+    """
+    if isinstance(model, (str, os.PathLike)):
+        model = load_program(model)
+    named: dict[Any, Shape] = dict(shapes) if isinstance(shapes, Mapping) else dict(enumerate(shapes))
+    typed: dict[Any, torch.dtype] = dict(dtypes) if isinstance(dtypes, Mapping) else dict(enumerate(dtypes))
+    key = (_version(model), tuple((name, tuple(shape), typed[name]) for name, shape in named.items()))
+    known = _cache.setdefault(model, {}) if isinstance(model, torch.nn.Module) else {}
+    if key not in known:
+        known.clear()
+        blank = {name: torch.zeros((1,) * len(s), dtype=typed[name]).expand(s) for name, s in named.items()}
+        args = [] if isinstance(shapes, Mapping) else list(blank.values())
+        kwargs = {str(name): tensor for name, tensor in blank.items()} if isinstance(shapes, Mapping) else {}
+        known[key] = _capture(model, args, kwargs)
+    return known[key]
+
+
+def _version(model: torch.nn.Module | ExportedProgram) -> Any:
+    """Changes when weights are replaced or changed in place."""
+    if isinstance(model, ExportedProgram):
+        return id(model)
+    tensors = [*model.parameters(), *model.buffers()]
+    return (model.training, tuple((t.data_ptr(), t._version) for t in tensors))
+
+
+def _capture(model: torch.nn.Module | ExportedProgram, args: list[Any], kwargs: dict[str, Any]) -> RowGraph:
+    if isinstance(model, torch.nn.Module):
+        return capture(export_at(model, args, kwargs))
+    wanted = [tuple(tensor.shape) for tensor in (*args, *kwargs.values())]
+    held = [tuple(shape) for shape in _program_shapes(model)]
+    if all(isinstance(size, int) for shape in held for size in shape):
+        if held != wanted:
+            raise CaptureError(
+                f"the exported program takes inputs of {held} only; export it with dynamic sizes to run it at {wanted}"
+            )
+        return capture(model)
+    module = model.module()
+    module.training = False
+    return capture(export_at(module, args, kwargs))

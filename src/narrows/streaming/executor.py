@@ -1,0 +1,185 @@
+"""Carries out a schedule: each row of each node is made exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+from narrows.rowgraph.graph import Node, RowGraph, Strip
+from narrows.streaming.ledger import Ledger
+from narrows.streaming.lines import LineBuffer, cut, empty_rows
+from narrows.streaming.plan import Books, input_queue, output_queue, tables
+from narrows.streaming.residency import Make, Residency
+from narrows.streaming.schedule import Schedule
+
+__all__ = ["Executor"]
+
+Read = Callable[[int, int, int], torch.Tensor]
+Emit = Callable[[int, int, torch.Tensor], None]
+
+
+class Executor:
+    """One run of a row graph.
+
+    Args:
+        graph: what to run; `check_streamable` has accepted it.
+        strip: rows of a step.
+        read: ``read(node, start, stop)`` gives rows of an input node, of the node's dtype; each row is asked for once,
+            in order. For an input without rows it is asked for once, with (0, 0).
+        emit: ``emit(node, start, rows)`` takes rows of an output node, in order.
+        device: where to compute.
+    """
+
+    def __init__(self, graph: RowGraph, strip: int, read: Read, emit: Emit, device: torch.device):
+        self.graph = graph
+        self.schedule = Schedule(graph, strip)
+        self.residency = Residency(graph, self.schedule)
+        self.books = Books(graph, self.residency)
+        self.emitted = [0] * len(graph.nodes)
+        self._read = read
+        self._emit = emit
+        self._device = device
+        self._outputs = frozenset(graph.outputs)
+        self._whole: dict[int, torch.Tensor] = {}
+        self._prepared: dict[int, Any] = {}
+        self._state: dict[int, dict[str, Any]] = {}
+        self._lines: dict[int, LineBuffer] = {}
+        self._passing: dict[int, tuple[int, torch.Tensor]] = {}
+
+    @property
+    def ledger(self) -> Ledger:
+        """What was held."""
+        return self.books.ledger
+
+    def ticks(self) -> Iterator[int]:
+        """Make every row; yields after each tick the rows of the reference height that stand."""
+        with torch.no_grad():
+            self.books.open()
+            self._make_constants()
+            for index, rows in self.residency.capacity.items():
+                self._lines[index] = LineBuffer(self.graph.nodes[index], rows, self._device)
+        for tick, events in enumerate(self.residency.walk(), start=1):
+            with torch.no_grad():
+                for event in events:
+                    self._make(event)
+            yield max(min(tick * self.schedule.strip - self.schedule.lead, self.schedule.height), 0)
+
+    def _make_constants(self) -> None:
+        """Values without rows, each made when an operator first prepares it and dropped when none needs it more."""
+        kept = {node.index for node in tables(self.graph)}
+        for node in self.graph.nodes:
+            if node.rows is None:
+                continue
+            if node.prepare is not None:
+                made: dict[int, torch.Tensor] = {}
+                constants = [
+                    None if self.graph.nodes[i].rows is not None else self._constant(i, made) for i in node.inputs
+                ]
+                self._prepared[node.index] = node.prepare(constants)
+        made = {}
+        for index in kept:
+            self._whole[index] = self._constant(index, made)
+        for index in self._outputs:
+            if self.graph.nodes[index].rows is None:
+                self._emit(index, 0, self._constant(index, made))
+
+    def _constant(self, index: int, made: dict[int, torch.Tensor]) -> torch.Tensor:
+        if index in self._whole:
+            return self._whole[index]
+        if index in made:
+            return made[index]
+        node = self.graph.nodes[index]
+        if node.operator == "constant":
+            value = self.graph.constants[index].to(self._device)
+        elif node.operator == "input":
+            value = self._whole[index] = self._read(index, 0, 0)
+        else:
+            assert node.compute is not None
+            value = node.compute([self._constant(i, made) for i in node.inputs])
+        made[index] = value
+        return value
+
+    def _make(self, event: Make) -> None:
+        node, rows = event.node, event.stop - event.start
+        if node.operator == "input":
+            self.books.queue(*input_queue(node, rows))
+        self.books.before(event)
+        value = self._read(node.index, event.start, event.stop) if node.operator == "input" else self._compute(event)
+        if event.start != self.emitted[node.index]:
+            raise AssertionError(f"{node.name}: row {event.start} made after row {self.emitted[node.index]}")
+        self.emitted[node.index] = event.stop
+        if node.index in self._outputs:
+            self.books.queue(*output_queue(node, rows))
+            self._emit(node.index, event.start, value.clone() if self._views_lines(node.index) else value)
+        if event.keep:
+            self._lines[node.index].append(value, event.keep_from)
+        else:
+            self._passing[node.index] = (event.start, value)
+        self.books.after(event)
+        for root in event.drop:
+            for index in self._members(root):
+                self._passing.pop(index, None)
+
+    def _views_lines(self, index: int) -> bool:
+        return self.residency.owner.get(index, index) != index
+
+    def _members(self, root: int) -> tuple[int, ...]:
+        return self.residency.members.get(root, (root,))
+
+    def _compute(self, event: Make) -> torch.Tensor:
+        node = event.node
+        inputs: list[Any] = []
+        for source, span in zip(node.inputs, event.spans, strict=True):
+            inputs.append(self._rows_of(source, *span) if span is not None else self._constant_for(node, source))
+        strip = Strip(
+            start=event.start,
+            stop=event.stop,
+            inputs=inputs,
+            starts=[span[0] if span else 0 for span in event.spans],
+            stops=[span[1] if span else 0 for span in event.spans],
+            prepared=self._prepared.get(node.index),
+            state=self._state.setdefault(node.index, {}),
+            may_overwrite=event.overwrite,
+        )
+        assert node.compute is not None and node.rows is not None
+        value: torch.Tensor = node.compute(strip)
+        expected = list(node.shape)
+        expected[node.rows.dim] = node.rows.outer * (event.stop - event.start)
+        if list(value.shape) != expected:
+            raise AssertionError(f"{node.place} made a strip of {list(value.shape)} where {expected} was due")
+        return value if self._is_held(node, event, value, inputs) else value.clone()
+
+    def _is_held(self, node: Node, event: Make, value: torch.Tensor, inputs: list[Any]) -> bool:
+        """A strip that shares an input's memory unasked would be changed under its reader: it gets its own."""
+        if node.view_of is not None or event.overwrite or event.keep:
+            return True
+        memory = value.untyped_storage().data_ptr()
+        return all(
+            memory != item.untyped_storage().data_ptr() or not item.numel()
+            for item in inputs
+            if isinstance(item, torch.Tensor) and not item.is_mkldnn
+        )
+
+    def _constant_for(self, node: Node, source: int) -> torch.Tensor | None:
+        if node.prepare is not None:
+            return None
+        if source not in self._whole:
+            self._whole[source] = self._constant(source, {})
+        return self._whole[source]
+
+    def _rows_of(self, source: int, start: int, stop: int) -> torch.Tensor:
+        if source in self._lines:
+            lines = self._lines[source]
+            if start < stop:
+                return lines.window(start, stop)
+        elif source in self._passing and start < stop:
+            first, value = self._passing[source]
+            axis = self.graph.nodes[source].rows
+            assert axis is not None
+            held = value.shape[axis.dim] // axis.outer
+            if start == first and stop == first + held:
+                return value
+            return cut(value, axis, start - first, stop - first)
+        return empty_rows(self.graph.nodes[source], 0, self._device)

@@ -1,0 +1,108 @@
+"""The order in which a row graph is run: which rows of which node, tick by tick.
+
+Plain integers; no tensors. The plan and the executor follow the same schedule, so that what one predicts is what the
+other does.
+
+A tick moves the outputs on by one strip. Going back through the graph, each node makes only the rows that its readers
+need for that (nothing is made early, so nothing is held longer than it must be). Before the first output row can leave,
+ticks count up from below zero, so that the layers fill by one strip at a time as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from narrows.rowgraph.graph import Node, RowGraph
+from narrows.rowgraph.rows import extend_last
+
+__all__ = ["Schedule", "Step"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """Node `node` makes its rows [start, stop)."""
+
+    node: int
+    start: int
+    stop: int
+
+
+class Schedule:
+    """The ticks of one pass over a row graph with strips of `strip` rows of the tallest input or output.
+
+    Attributes:
+        rowed: the nodes with rows, in order.
+        height: rows of the tallest input or output.
+        ticks: how many there are.
+        delay: rows of the first input that must arrive before the first output row can leave.
+    """
+
+    def __init__(self, graph: RowGraph, strip: int):
+        self.graph = graph
+        self.strip = strip
+        self.rowed = [node for node in graph.nodes if node.rows is not None]
+        consumers = graph.consumers()
+        self._readers = [
+            [(c, need) for c, p in consumers[node.index] if (need := graph.nodes[c].needs[p]) is not None]
+            for node in graph.nodes
+        ]
+        self._outputs = frozenset(graph.outputs)
+        ends = [graph.nodes[i] for i in (*graph.inputs, *graph.outputs) if graph.nodes[i].rows]
+        self.height = max((node.height for node in ends), default=0)
+        first_output = self._targets_for(self._outputs_at(1, at_least=1))
+        rowed_inputs = [graph.nodes[i] for i in graph.inputs if graph.nodes[i].rows]
+        self.delay = first_output[rowed_inputs[0].index] if rowed_inputs else 0
+        lead = 0
+        for node in rowed_inputs:
+            reached = self._virtual(self._outputs_at(1))[node.index]
+            lead = max(lead, -(-reached * self.height // max(node.height, 1)) - 1)
+        self.lead = min(lead, self.height)
+        self.ticks = max(1, -(-(self.height + self.lead) // strip)) if self.height else 1
+
+    def _outputs_at(self, progress: int, at_least: int | None = None) -> dict[int, int]:
+        """How many rows of each output stand when `progress` rows of the reference height do (both may be below 0)."""
+        nodes = self.graph.nodes
+        rows = {
+            i: progress * nodes[i].height // self.height for i in self.graph.outputs if nodes[i].rows and self.height
+        }
+        return {i: max(r, at_least) for i, r in rows.items()} if at_least is not None else rows
+
+    def _virtual(self, outputs: dict[int, int]) -> dict[int, int]:
+        """How many rows each node must have made; below 1 it is the straight continuation of the row needs."""
+        made: dict[int, int] = {}
+        for node in reversed(self.rowed):
+            wanted = [outputs[node.index]] if node.index in outputs else []
+            for reader, need in self._readers[node.index]:
+                if reader in made:
+                    wanted.append(extend_last(need, made[reader], self.graph.nodes[reader].height))
+            if wanted:
+                made[node.index] = min(max(wanted), node.height)
+        return made
+
+    def _targets_for(self, outputs: dict[int, int]) -> dict[int, int]:
+        return {index: max(rows, 0) for index, rows in self._virtual(outputs).items()}
+
+    def steps(self) -> Iterator[list[Step]]:
+        """The steps of each tick, in an order in which inputs come first. Each row of each node comes exactly once."""
+        done = [0] * len(self.graph.nodes)
+        for tick in range(1, self.ticks + 1):
+            progress = min(tick * self.strip - self.lead, self.height)
+            targets = self._targets_for(self._outputs_at(progress))
+            steps = []
+            for node in self.rowed:
+                target = (
+                    node.height if tick == self.ticks and node.index in self._outputs else targets.get(node.index, 0)
+                )
+                if target > done[node.index]:
+                    steps.append(Step(node.index, done[node.index], target))
+                    done[node.index] = target
+            yield steps
+
+    def kept_from(self, node: Node, done: list[int]) -> int:
+        """The first row of `node` that a reader still needs when each node has made its `done` rows."""
+        keep = done[node.index]
+        for reader, need in self._readers[node.index]:
+            if done[reader] < self.graph.nodes[reader].height:
+                keep = min(keep, need.first(done[reader]))
+        return keep

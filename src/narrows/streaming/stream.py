@@ -1,0 +1,295 @@
+"""Stream a network over an image of any height, and plan it beforehand."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils import _pytree as pytree
+
+from narrows.errors import CancelledError, InputError
+from narrows.rowgraph.graph import Node, RowGraph
+from narrows.streaming.arrays import BlockInput, Input, as_input
+from narrows.streaming.capturing import Model, Shape, captured, channels_of, dtype_of, load_program
+from narrows.streaming.executor import Executor
+from narrows.streaming.lines import paste
+from narrows.streaming.memory import free_memory, resident_now, return_freed_memory
+from narrows.streaming.plan import Plan, make_plan
+from narrows.streaming.queues import ReadAhead, WriteBehind
+from narrows.streaming.schedule import Schedule
+from narrows.units import parse_bytes
+
+__all__ = ["plan", "stream", "stream_rows"]
+
+Progress = Callable[[int, int, int], None]
+
+
+def plan(
+    model: Model,
+    height: int,
+    width: int,
+    *,
+    memory: int | str | None = None,
+    strip: int | None = None,
+    channels: int | None = None,
+    batch: int = 1,
+    dtype: torch.dtype | None = None,
+    inputs: Sequence[Shape] | Mapping[str, Shape] | None = None,
+    resident_bytes: int = 0,
+) -> Plan:
+    """What streaming `model` over an image of (channels, height, width) will hold, before it runs.
+
+    Args:
+        model: a module in eval mode, an `ExportedProgram`, or the path of a `.pt2` file.
+        memory: budget for the peak resident memory of the whole process, in bytes or as ``"600MB"``; None for none.
+        strip: rows of a step; chosen if None: the largest up to 256 that fits.
+        channels: of the image; read from the network if None.
+        dtype: of the image; that of the network's weights if None.
+        inputs: whole shapes (N, C, H, W) of every input, for networks with several; by name for keyword arguments.
+        resident_bytes: what files being read and written will hold (a raster's block cache).
+
+    Raises:
+        CaptureError, NotStreamableError, BudgetError, InputError: one line each, saying what to do.
+    """
+    held = load_program(model) if isinstance(model, (str, os.PathLike)) else model
+    if height < 1 or width < 1:
+        raise InputError(f"an image has at least one row and one column, not {height} x {width}")
+    if inputs is None:
+        channels = channels or channels_of(held)
+        if channels is None:
+            raise InputError("the network doesn't tell how many channels it takes; give channels")
+        inputs = [(batch, channels, height, width)]
+    kind = dtype or dtype_of(held) or torch.float32
+    dtypes: Any = dict.fromkeys(inputs, kind) if isinstance(inputs, Mapping) else [kind for _ in inputs]
+    graph = captured(held, inputs, dtypes)
+    return make_plan(
+        graph,
+        process=resident_now(),
+        outside=resident_bytes,
+        memory=parse_bytes(memory) if memory is not None else None,
+        strip=strip,
+    )
+
+
+def stream(
+    model: Model,
+    source: Any,
+    sink: Any = None,
+    *,
+    memory: int | str | None = None,
+    strip: int | None = None,
+    device: torch.device | str | None = None,
+    progress: Progress | None = None,
+    cancel: threading.Event | None = None,
+) -> Any:
+    """Run `model` over `source` strip by strip, each row of each layer once, within a memory budget.
+
+    Args:
+        model: a module in eval mode, an `ExportedProgram`, or the path of a `.pt2` file.
+        source: a tensor or array of (N, C, H, W) or (C, H, W), or a `RowSource`; a tuple of them for several positional
+            inputs, a dict for keyword inputs. Converted to the dtype of the network's weights.
+        sink: a `RowSink`, or as many as the network has outputs (flattened, in order); None to get the outputs back.
+        memory: budget for the peak resident memory of the whole process, in bytes or as ``"600MB"``. By default what
+            the process holds now plus a quarter of what is free. Whole arrays passed in or returned are not counted.
+        strip: rows of a step; chosen if None.
+        device: where to compute; that of the network's weights if None.
+        progress: called after each step with (rows done, rows in all, bytes held by the run).
+        cancel: set it to stop the run.
+
+    Returns:
+        With no sink, what the network returns (a tensor, a tuple, a dict): tensors for tensors, arrays for arrays, with
+        the batch dimension left out where the source had none. With a sink, None.
+
+    Raises:
+        CaptureError, NotStreamableError, BudgetError, InputError: before any work, one line each.
+        CancelledError: `cancel` was set.
+    """
+    feeds, names = _feeds(source)
+    graph = _graph_for(model, feeds, names)
+    run = _Run(graph, feeds, memory, strip, device or _device_of(model), progress, cancel, sink)
+    return run.whole(source) if sink is None else run.into_sinks()
+
+
+def stream_rows(
+    model: Model,
+    blocks: Iterable[Any],
+    height: int,
+    *,
+    memory: int | str | None = None,
+    strip: int = 1,
+) -> Iterator[Any]:
+    """Run `model` over blocks of rows as they arrive, and yield rows of its output as soon as they are ready.
+
+    Args:
+        blocks: arrays or tensors of (C, n, W) or (N, C, n, W), any n, from the top to the bottom.
+        height: how many rows will come in all; every size of the network follows from it.
+        strip: rows of a step: 1 gives each row at the earliest moment, more is faster.
+
+    Yields:
+        Rows of the output, of the kind of the blocks; for a network with several outputs a tuple with None for those
+        that have no new rows.
+
+    Raises:
+        As `stream`; InputError if the blocks end early.
+    """
+    feed = BlockInput(blocks, height)
+    graph = _graph_for(model, [feed], None)
+    run = _Run(graph, [feed], memory, strip, _device_of(model), None, None, None)
+    yield from run.as_ready(feed)
+
+
+class _Run:
+    """One run: what to read, where to write, on which device, with which strip."""
+
+    def __init__(
+        self,
+        graph: RowGraph,
+        feeds: list[Input],
+        memory: int | str | None,
+        strip: int | None,
+        device: torch.device | str | None,
+        progress: Progress | None,
+        cancel: threading.Event | None,
+        sink: Any,
+    ):
+        return_freed_memory()
+        self.graph, self.feeds = graph, feeds
+        self.device = torch.device(device or "cpu")
+        self.progress, self.cancel = progress, cancel
+        self.sinks = [] if sink is None else list(_several(sink))
+        if sink is not None and len(self.sinks) != len(graph.outputs):
+            raise InputError(f"the network has {len(graph.outputs)} outputs, but {len(self.sinks)} sinks were given")
+        process = resident_now()
+        budget = parse_bytes(memory) if memory is not None else process + free_memory() // 4
+        outside = sum(int(getattr(end, "resident_bytes", 0)) for end in (*feeds, *self.sinks))
+        self.plan = make_plan(graph, process=process, outside=outside, memory=budget, strip=strip)
+        self.by_node = dict(zip(graph.inputs, feeds, strict=True))
+        self.batched = feeds[0].batched
+
+    def whole(self, source: Any) -> Any:
+        """Collect every output whole, of the kind of the source."""
+        nodes = [self.graph.nodes[i] for i in self.graph.outputs]
+        on = self.device if isinstance(_first(source), torch.Tensor) else torch.device("cpu")
+        results = {node.index: torch.empty(node.shape, dtype=getattr(torch, node.dtype), device=on) for node in nodes}
+
+        def emit(index: int, start: int, rows: torch.Tensor) -> None:
+            axis = self.graph.nodes[index].rows
+            if axis is None:
+                results[index].copy_(rows)
+            else:
+                paste(results[index], axis, start, rows)
+
+        self._execute(emit)
+        as_array = not isinstance(_first(source), torch.Tensor)
+        flat = [self._as_given(results[i], as_array) for i in self.graph.outputs]
+        return pytree.tree_unflatten(flat, self.graph.structure)
+
+    def into_sinks(self) -> None:
+        """Write every output to its sink, on a thread of its own."""
+        places = {index: place for place, index in enumerate(self.graph.outputs)}
+
+        def write(item: tuple[int, int, torch.Tensor]) -> None:
+            index, start, rows = item
+            block = rows.numpy() if rows.dtype is not torch.bfloat16 else rows.float().numpy()
+            self.sinks[places[index]].write(start, block[0] if block.ndim == 4 else block)
+
+        with closing(WriteBehind(write)) as writer:
+            self._execute(lambda index, start, rows: writer.put((index, start, rows.cpu())))
+            writer.finish()
+
+    def as_ready(self, feed: BlockInput) -> Iterator[Any]:
+        """Yield rows as they are made."""
+        ready: dict[int, torch.Tensor] = {}
+
+        def emit(index: int, start: int, rows: torch.Tensor) -> None:
+            ready[index] = rows.cpu()
+
+        executor = Executor(self.graph, self.plan.strip, self._reader(), emit, self.device)
+        as_array = issubclass(feed.kind, np.ndarray)
+        for _ in executor.ticks():
+            if ready:
+                flat = [self._as_given(ready[i], as_array) if i in ready else None for i in self.graph.outputs]
+                yield flat[0] if len(flat) == 1 else tuple(flat)
+                ready.clear()
+
+    def _as_given(self, value: torch.Tensor, as_array: bool) -> Any:
+        value = value[0] if self.batched and value.dim() >= 1 else value
+        if not as_array:
+            return value
+        return (value.float() if value.dtype is torch.bfloat16 else value).numpy()
+
+    def _execute(self, emit: Callable[[int, int, torch.Tensor], None]) -> Executor:
+        threaded = any(feed.threaded for feed in self.feeds)
+        if not threaded:
+            return self._ticks(Executor(self.graph, self.plan.strip, self._reader(), emit, self.device))
+        with closing(ReadAhead(self._blocks)) as blocks:
+
+            def read(index: int, start: int, stop: int) -> torch.Tensor:
+                if not self.by_node[index].threaded:
+                    return self._read(index, start, stop)
+                rows: torch.Tensor = blocks.next()
+                return rows.to(self.device)
+
+            return self._ticks(Executor(self.graph, self.plan.strip, read, emit, self.device))
+
+    def _ticks(self, executor: Executor) -> Executor:
+        for rows in executor.ticks():
+            if self.progress is not None:
+                self.progress(rows, executor.schedule.height, executor.ledger.now)
+            if self.cancel is not None and self.cancel.is_set():
+                raise CancelledError(f"cancelled after {rows} of {executor.schedule.height} rows")
+        return executor
+
+    def _blocks(self) -> Iterator[torch.Tensor]:
+        """The blocks of the inputs that are read on a thread, in the order in which the schedule asks for them."""
+        for steps in Schedule(self.graph, self.plan.strip).steps():
+            for step in steps:
+                if step.node in self.by_node and self.by_node[step.node].threaded:
+                    yield self._rows(self.graph.nodes[step.node], step.start, step.stop)
+
+    def _reader(self) -> Callable[[int, int, int], torch.Tensor]:
+        return self._read
+
+    def _read(self, index: int, start: int, stop: int) -> torch.Tensor:
+        return self._rows(self.graph.nodes[index], start, stop).to(self.device)
+
+    def _rows(self, node: Node, start: int, stop: int) -> torch.Tensor:
+        return self.by_node[node.index].rows(start, stop, getattr(torch, node.dtype))
+
+
+def _graph_for(model: Model, feeds: list[Input], names: list[str] | None) -> RowGraph:
+    dtype = dtype_of(model)
+    kinds = [dtype if dtype is not None and len(feed.shape) >= 3 else feed.dtype for feed in feeds]
+    shapes = [feed.shape for feed in feeds]
+    if any(0 in shape for shape in shapes):
+        raise InputError(f"the image is empty: {shapes}")
+    if names is None:
+        return captured(model, shapes, kinds)
+    return captured(model, dict(zip(names, shapes, strict=True)), dict(zip(names, kinds, strict=True)))
+
+
+def _feeds(source: Any) -> tuple[list[Input], list[str] | None]:
+    if isinstance(source, Mapping):
+        return [as_input(item) for item in source.values()], list(source)
+    return [as_input(item) for item in _several(source)], None
+
+
+def _several(item: Any) -> Sequence[Any]:
+    if isinstance(item, Mapping):
+        return list(item.values())
+    return item if isinstance(item, (tuple, list)) else [item]
+
+
+def _first(source: Any) -> Any:
+    return _several(source)[0]
+
+
+def _device_of(model: Model) -> torch.device | None:
+    if isinstance(model, torch.nn.Module):
+        return next((tensor.device for tensor in (*model.parameters(), *model.buffers())), None)
+    return None
