@@ -44,7 +44,15 @@ def test_written_polygons_burn_back_to_the_mask(tmp_path, ending):
     transform = Affine(30, 0, 500000, 0, -30, 6000000)
     path = tmp_path / "mask.tif"
     with rasterio.open(
-        path, "w", driver="GTiff", height=70, width=60, count=1, dtype="uint8", crs="EPSG:32630", transform=transform
+        path,
+        "w",
+        driver="GTiff",
+        height=70,
+        width=60,
+        count=1,
+        dtype="uint8",
+        crs="EPSG:32630",
+        transform=transform,
     ) as out:
         out.write(mask, 1)
     target = tmp_path / f"water.{ending}"

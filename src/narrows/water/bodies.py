@@ -1,7 +1,6 @@
 """Water bodies of a mask that arrives by rows: exact across strips, in bounded memory.
-
-A body is a set of water pixels joined by their sides or corners (8-connected), so that a river one pixel wide that runs
-diagonally is one body.
+ A body is a set of water pixels joined by their sides or corners (8-connected), so that a river one pixel
+wide that runs diagonally is one body.
 """
 
 from __future__ import annotations
@@ -24,9 +23,10 @@ _SLAB_ROWS = 128
 class BlockBodies:
     """The bodies of one block of rows, and what the block says about earlier ones.
 
-    `labels` (n, width) int32 numbers the parts inside the block from 1; `areas[label]` is a part's area; `bodies[label]` is
-    the number of the whole body that it belongs to. `merged` lists (kept, absorbed) body numbers that this block joined,
-    `closed` the earlier bodies that have no pixel in its last row, `opened` those that have one.
+    `labels` (n, width) int32 numbers the parts inside the block from 1; `areas[label]` is a part's area;
+    `bodies[label]` is the number of the whole body that it belongs to. `merged` lists (kept, absorbed) body
+    numbers that this block joined, `closed` the earlier bodies that have no pixel in its last row, `opened`
+    those that have one.
     """
 
     labels: NDArray[np.int32]
@@ -102,9 +102,9 @@ class _Small:
 class SmallBodyFilter:
     """Turns water bodies below an area into land, in one pass.
 
-    A row waits until no body that it holds can still turn out small. A body that has reached the area is decided, so a
-    small one spans fewer rows than `min_area` holds pixels: what is held is at most that many rows of the mask (and the
-    positions of the undecided pixels), whatever the height of the image.
+    A row waits until no body that it holds can still turn out small. A body that has reached the area is
+    decided, so a small one spans fewer rows than `min_area` holds pixels: what is held is at most that many
+    rows of the mask (and the positions of the undecided pixels), whatever the height of the image.
 
     A body's area is that of the pixels seen as water: clouds, missing data and the image's edge cut it.
     """
@@ -153,7 +153,9 @@ class SmallBodyFilter:
             self._close(number)
 
     def _extend(self, block: BlockBodies, serial: int, continues: NDArray[np.bool_]) -> None:
-        """Add this block's parts to the bodies that are open, and drop the positions of those now large enough."""
+        """Add this block's parts to the bodies that are open, and drop the positions of those now large
+        enough.
+        """
         for label in np.flatnonzero(continues):
             number = int(block.bodies[label])
             small = self._open.setdefault(number, _Small())

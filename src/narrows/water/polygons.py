@@ -1,4 +1,6 @@
-"""Water polygons from a mask on disk, read by rows: one feature per water body, joined across the strips that cut it."""
+"""Water polygons from a mask on disk, read by rows: one feature per water body, joined across the strips that
+cut it.
+"""
 
 from __future__ import annotations
 
@@ -53,11 +55,12 @@ class _Open:
 def water_polygons(
     strips: Iterator[tuple[NDArray[np.bool_], NDArray[np.float64]]], width: int
 ) -> Iterator[tuple[Any, float]]:
-    """Outlines and areas of the 8-connected bodies of a mask given as (water (n, width), pixel area of each row (n,)).
+    """Outlines and areas of the 8-connected bodies of a mask given as (water (n, width), pixel area of each
+    row (n,)).
 
-    Outlines are shapely polygons, or multipolygons where a body hangs together by corners only, in pixels: x from the left
-    edge, y down from the top. They are integers, so joining them across strips is exact. A body leaves when it ends; only
-    bodies that reach the current strip are held.
+    Outlines are shapely polygons, or multipolygons where a body hangs together by corners only, in pixels: x
+    from the left edge, y down from the top. They are integers, so joining them across strips is exact. A body
+    leaves when it ends; only bodies that reach the current strip are held.
     """
     tracker = BodyTracker(width)
     held: dict[int, _Open] = {}
@@ -89,13 +92,12 @@ def _finish(body: _Open) -> tuple[Any, float]:
     return shapely.simplify(shapely.union_all(body.parts), 0), body.area
 
 
-def write_polygons(
-    mask_path: Path, path: Path, pixel_areas: NDArray[np.float64], driver: str | None = None
-) -> int:
+def write_polygons(mask_path: Path, path: Path, pixel_areas: NDArray[np.float64], driver: str | None = None) -> int:
     """Write the water bodies of the mask at `mask_path` (1 is water) to `path`; returns how many there are.
 
-    Fields: `class` ("water") and `area_m2`, the sum of the body's pixels by `pixel_areas` (height,), in square metres.
-    GeoJSON is written in longitude and latitude, as its standard asks (RFC 7946); the others keep the mask's CRS.
+    Fields: `class` ("water") and `area_m2`, the sum of the body's pixels by `pixel_areas` (height,), in
+    square metres. GeoJSON is written in longitude and latitude, as its standard asks (RFC 7946); the others
+    keep the mask's CRS.
     """
     driver = driver or polygon_driver(path)
     with rasterio.open(mask_path) as mask:
