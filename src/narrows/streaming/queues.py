@@ -24,6 +24,8 @@ class _Worker:
         self.stopping = threading.Event()
         self._work = work
         self.thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
         self.thread.start()
 
     def _run(self) -> None:
@@ -63,6 +65,7 @@ class ReadAhead:
         self._queue: queue.Queue[Any] = queue.Queue(maxsize=1)
         self._items = items
         self._worker = _Worker("narrows-read", self._work)
+        self._worker.start()
 
     def _work(self) -> None:
         for item in self._items():
@@ -95,6 +98,7 @@ class WriteBehind:
         self._queue: queue.Queue[Any] = queue.Queue(maxsize=1)
         self._write = write
         self._worker = _Worker("narrows-write", self._work)
+        self._worker.start()
 
     def _work(self) -> None:
         while (item := self._worker.get(self._queue)) is not None:
