@@ -1,0 +1,170 @@
+"""Opens whatever is on disk, behind a URL or in memory as a `Scene`."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from narrows.errors import InputError
+from narrows.rasters.containers import Container, open_container
+from narrows.rasters.geotiff import BandOption, read_files, read_raster
+from narrows.rasters.hls import is_hls, read_hls
+from narrows.rasters.images import Files
+from narrows.rasters.landsat import is_landsat, read_landsat
+from narrows.rasters.naming import parse_bands
+from narrows.rasters.product import Product
+from narrows.rasters.scaling import Overrides
+from narrows.rasters.scene import Scene
+from narrows.rasters.sensors import Sensor, find_sensor
+from narrows.rasters.sentinel2 import is_sentinel2, read_sentinel2
+from narrows.rasters.stac import is_item_address, read_item
+from narrows.rasters.xarrays import read_xarray
+
+__all__ = ["open_scene"]
+
+logger = logging.getLogger(__name__)
+
+_ARCHIVES = (".tar", ".zip", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+_SAMPLE_WINDOWS = 4
+_SAMPLE_SIDE = 64
+_IMPLAUSIBLE_SHARE = 0.25
+_CLEARLY_NEGATIVE = -0.03
+
+FileOption = Mapping[str, str | os.PathLike[str]] | Sequence[str | os.PathLike[str]]
+
+
+def open_scene(
+    path: str | os.PathLike[str] | FileOption | xr.DataArray | xr.Dataset | None,
+    *,
+    sensor: str | None = None,
+    bands: str | BandOption | None = None,
+    scale: float | None = None,
+    offset: float | None = None,
+    nodata: float | None = None,
+    files: FileOption | None = None,
+) -> Scene:
+    """Open a scene as six bands of reflectance.
+
+    `path` is one of: a GeoTIFF, COG or other raster of several bands; a Landsat folder or .tar; a Sentinel-2 SAFE folder or
+    .zip; an HLS folder; a STAC item (a JSON file or its http address); an xarray array or dataset; or, here or as `files`,
+    six single-band files as a list in the order of `BANDS` or a mapping from band to file.
+
+    The rest overrides what the scene says of itself: `sensor` (see `SENSORS`), `bands` (a name for each band of the file,
+    six numbers, or a mapping), `scale` and `offset` (reflectance = number x scale + offset), `nodata`.
+
+    Nothing but metadata is read until rows are asked for. What is applied is logged, and stands in `scene.applied`. ::
+
+        with open_scene("LC09_L2SP_231062_20230723_20230802_02_T1") as scene:
+            top = scene.read(0, 256)
+
+    Raises:
+        InputError: it can't be read, a band is missing, or nothing says the bands' order or their scaling.
+    """
+    chosen = find_sensor(sensor) if sensor is not None else None
+    for option, value in (("scale", scale), ("offset", offset)):
+        if value is not None and not math.isfinite(value):
+            raise InputError(f"--{option} {value}: give a finite number")
+    if scale == 0:
+        raise InputError("--scale 0: every pixel would be the same; give the factor from numbers to reflectance")
+    overrides = Overrides(scale, offset, nodata)
+    order = parse_bands(bands) if isinstance(bands, str) else bands
+    opened = Files()
+    try:
+        product = _read(path, files, opened, chosen, order, overrides)
+        scene = Scene(product, opened.close)
+        _report(scene)
+        _check_plausible(scene)
+    except BaseException:
+        opened.close()
+        raise
+    return scene
+
+
+def _read(
+    path: Any,
+    files: FileOption | None,
+    opened: Files,
+    sensor: Sensor | None,
+    bands: BandOption | None,
+    overrides: Overrides,
+) -> Product:
+    if isinstance(path, xr.DataArray | xr.Dataset):
+        return read_xarray(path, sensor, bands, overrides)
+    if files is None and isinstance(path, Mapping | Sequence) and not isinstance(path, str):
+        path, files = None, path
+    if files is not None:
+        if path is not None:
+            raise InputError("give either a scene or its files, not both")
+        named = (
+            {key: os.fspath(value) for key, value in files.items()}
+            if isinstance(files, Mapping)
+            else [os.fspath(value) for value in files]
+        )
+        return read_files(named, opened, sensor, overrides)
+    if path is None:
+        raise InputError("no scene is named")
+    text = os.fspath(path)
+    if is_item_address(text):
+        return read_item(text, opened, sensor, overrides)
+    if text.startswith(("http://", "https://")):
+        return read_raster(f"/vsicurl/{text}", opened, sensor, bands, overrides)
+    if not text.startswith("/vsi") and not os.path.exists(text) and ":" not in text:
+        raise InputError(f"{text}: there is no such file or folder")
+    if os.path.isdir(text) or text.lower().endswith(_ARCHIVES):
+        return _read_container(open_container(Path(text)), opened, sensor, overrides)
+    if Path(text).name.upper().endswith(("_MTL.TXT", "_MTL.XML", "_MTL.JSON")) or Path(text).name.startswith("MTD_MSI"):
+        return _read_container(open_container(Path(text).parent), opened, sensor, overrides)
+    return read_raster(text, opened, sensor, bands, overrides)
+
+
+def _read_container(container: Container, opened: Files, sensor: Sensor | None, overrides: Overrides) -> Product:
+    readers = ((is_sentinel2, read_sentinel2), (is_hls, read_hls), (is_landsat, read_landsat))
+    for matches, read in readers:
+        if matches(container):
+            product = read(container, opened, overrides)
+            if sensor is not None and sensor != product.sensor:
+                raise InputError(
+                    f"{container.path}: --sensor {sensor.name}, but its metadata say {product.sensor.name}; leave it out"
+                )
+            return product
+    raise InputError(
+        f"{container.path}: is no product that is known: there is no Landsat MTL file, no Sentinel-2 MTD_MSIL1C.xml or "
+        "MTD_MSIL2A.xml, and no HLS file"
+    )
+
+
+def _report(scene: Scene) -> None:
+    for key, value in scene.applied.items():
+        logger.info("%s: %s: %s", scene.name, key.replace("_", " "), value)
+    if scene.crs is None:
+        logger.warning("%s: has no CRS, so its outputs will have none", scene.name)
+
+
+def _check_plausible(scene: Scene) -> None:
+    """Look at a few windows: metadata of catalogues sometimes contradict the pixels."""
+    negative, beyond, count = 0, 0, 0
+    side = _SAMPLE_SIDE
+    for at in range(_SAMPLE_WINDOWS):
+        share = (at + 1) / (_SAMPLE_WINDOWS + 1)
+        top, left = (max(0, min(int(size * share), size - side)) for size in (scene.height, scene.width))
+        part = scene.window((top, min(scene.height, top + side)), (left, min(scene.width, left + side)))
+        rows = part.read(0, part.height)
+        seen = rows.reflectance[:, rows.observed]
+        negative += int(np.count_nonzero(seen[:3].mean(axis=0) < _CLEARLY_NEGATIVE)) if seen.size else 0
+        beyond += int(np.count_nonzero(seen.mean(axis=0) >= 1.5)) if seen.size else 0
+        count += seen.shape[1]
+    for number, what in (
+        (negative, "clearly negative: the offset may have been applied already (--offset 0)"),
+        (beyond, "far above 1: the scale may be wrong (--scale)"),
+    ):
+        if count and number / count > _IMPLAUSIBLE_SHARE:
+            message = f"{number / count:.0%} of the pixels sampled have a reflectance {what}"
+            logger.warning("%s: %s", scene.name, message)
+            scene.note("doubt", message)
