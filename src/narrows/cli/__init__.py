@@ -1,0 +1,56 @@
+"""The command line: `narrows COMMAND`. One file per command; each parses, calls one function and prints."""
+
+from __future__ import annotations
+
+import signal
+from importlib import import_module
+from typing import Any
+
+import click
+
+__all__ = ["main", "narrows"]
+
+# Command: (module, its click command). Imported when asked for.
+_COMMANDS = {
+    "water": ("narrows.cli.water", "water"),
+    "run": ("narrows.cli.run", "run"),
+    "plan": ("narrows.cli.plan", "plan"),
+    "import-deepwatermap": ("narrows.cli.import_deepwatermap", "import_deepwatermap"),
+}
+
+
+class _Lazy(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, name = _COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+
+@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="narrows")
+def narrows() -> None:
+    """Convolutional networks for tight places: images of any height inside a memory budget.
+
+    \b
+    Map the surface water of a scene:
+        narrows water LC09_L2SP_231062_20230723 -o water.tif --memory 1GB
+    What would a network hold at this size?
+        narrows plan mynet.py:build --size 7741x7591 --memory 512MB
+    """
+
+
+def main(args: list[str] | None = None) -> Any:
+    """The `narrows` command. A termination request is taken as an interrupt, so that nothing is left
+    half-written.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    return narrows.main(args=args, prog_name="narrows")
+
+
+def _terminate(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt

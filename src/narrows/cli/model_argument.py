@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from narrows.errors import InputError
+from narrows.water.loading import load_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -159,39 +160,6 @@ def _call(factory: Callable[..., Any], text: str, given: dict[str, Any]) -> nn.M
     if not isinstance(model, nn.Module):
         raise InputError(f"{text} gave a {type(model).__name__}, not a torch.nn.Module")
     return model
-
-
-def load_weights(model: nn.Module, path: Path) -> None:
-    """Load exactly the parameters and buffers of `model` from a safetensors file.
-
-    Raises:
-        InputError: the file can't be read, or its names or shapes are not the network's.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise InputError(f"--weights {path}: no such file")
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"--weights {path}: not a safetensors file ({_first_line(error)})") from error
-    own = model.state_dict()
-    missing, extra = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
-    if missing or extra:
-        said = [
-            f"{len(names)} {what} (such as {names[0]})"
-            for names, what in ((missing, "missing"), (extra, "extra"))
-            if names
-        ]
-        raise InputError(f"--weights {path}: not the weights of this network: {', '.join(said)}")
-    for name, tensor in own.items():
-        if tensor.shape != tensors[name].shape:
-            raise InputError(
-                f"--weights {path}: {name} has shape {tuple(tensors[name].shape)}, "
-                f"the network needs {tuple(tensor.shape)}"
-            )
-    model.load_state_dict(tensors)
 
 
 def _first_line(error: BaseException) -> str:

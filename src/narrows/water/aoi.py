@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from rasterio.warp import transform as transform_coordinates
 
 from narrows.errors import InputError
 
-__all__ = ["AreaOfInterest", "read_area"]
+__all__ = ["AreaOfInterest", "apply_affine", "read_area"]
 
 _DENSIFY_PARTS = 32
 
@@ -60,7 +59,7 @@ def read_area(text: str, crs: CRS | None, transform: Affine, height: int, width:
     """
     box = _box(text, crs)
     outline, rectangular = (box, _is_square(transform)) if box is not None else (_polygons(text, crs), False)
-    corners = shapely.transform(outline, lambda points: _apply(~transform, points))
+    corners = shapely.transform(outline, lambda points: apply_affine(~transform, points))
     left, top, right, bottom = corners.bounds
     # A whisker of tolerance, so that a box drawn along pixel edges takes no row beyond them.
     rows = (max(0, math.floor(top + 1e-6)), min(height, math.ceil(bottom - 1e-6)))
@@ -122,15 +121,12 @@ def _reproject(outline: Any, source: CRS, target: CRS) -> Any:
     return moved
 
 
-def _apply(transform: Affine, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.stack(transform @ (points[:, 0], points[:, 1]), axis=1)
+def apply_affine(transform: Affine, points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`points` (n, 2) moved by `transform`."""
+    linear = np.array([[transform.a, transform.b], [transform.d, transform.e]])
+    moved: NDArray[np.float64] = points @ linear.T + (transform.c, transform.f)
+    return moved
 
 
 def _is_square(transform: Affine) -> bool:
     return transform.b == 0 and transform.d == 0
-
-
-def describe(area: AreaOfInterest) -> str:
-    """A canonical text of an area, equal for equal areas."""
-    outline = None if area.outline is None else shapely.to_wkt(area.outline, rounding_precision=6)
-    return json.dumps([area.rows, area.columns, outline])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Framing", "anchored", "centred", "reflected"]
+__all__ = ["Framing", "Inner", "anchored", "centred", "reflected"]
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,28 @@ class Framing:
     def columns(self) -> NDArray[np.intp]:
         """Scene columns that stand in the frame's columns."""
         return reflected(np.arange(-self.left, self.width + self.right), self.width)
+
+
+@dataclass(frozen=True)
+class Inner:
+    """The part of a scene that the map shows; what lies around it is read as context for the network
+    alone.
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def rows(self, start: int, stop: int) -> tuple[int, int]:
+        """Of scene rows [start, stop), those that the map shows, as (first, last); empty where first >=
+        last.
+        """
+        return max(start, self.top), min(stop, self.top + self.height)
+
+    @property
+    def columns(self) -> slice:
+        return slice(self.left, self.left + self.width)
 
 
 def reflected(index: NDArray[np.intp], length: int) -> NDArray[np.intp]:

@@ -20,6 +20,7 @@ from rasterio.warp import transform as transform_coordinates
 from rasterio.windows import Window
 
 from narrows.errors import OutputError
+from narrows.water.aoi import apply_affine
 from narrows.water.bodies import BodyTracker
 
 __all__ = ["POLYGON_DRIVERS", "polygon_driver", "water_polygons", "write_polygons"]
@@ -112,10 +113,10 @@ def write_polygons(mask_path: Path, path: Path, pixel_areas: NDArray[np.float64]
         to_lonlat = driver == "GeoJSON" and crs is not None
 
         def place(points: NDArray[np.float64]) -> NDArray[np.float64]:
-            xs, ys = transform @ (points[:, 0], points[:, 1])
-            if to_lonlat:
-                xs, ys = transform_coordinates(crs, "OGC:CRS84", xs, ys)
-            return np.stack([xs, ys], axis=1)
+            placed = apply_affine(transform, points)
+            if not to_lonlat:
+                return placed
+            return np.stack(transform_coordinates(crs, "OGC:CRS84", placed[:, 0], placed[:, 1]), axis=1)
 
         out_crs = "OGC:CRS84" if to_lonlat else (crs.to_wkt() if crs else None)
         count = 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +18,15 @@ from narrows.water.classes import HIDDEN, LAND, NO_DATA, WATER
 __all__ = ["Statistics", "StatisticsCounter", "check_statistics_path", "write_statistics"]
 
 _M2_PER_KM2 = 1e6
+_NAMES = ("water", "land", "hidden", "no_data")
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """What a map shows. Areas in km² by true pixel area, shares of the area asked for (the scene, or what
-    --aoi leaves).
+    """What a map shows of the area asked for: the scene, or what --aoi leaves of it.
 
-    `water_share_of_observed` is water over water and land; None where nothing was observed.
+    Areas are in km² by true pixel area, and NaN where nothing tells how large a pixel is; shares are then of
+    pixels.
     """
 
     water_km2: float
@@ -35,42 +38,46 @@ class Statistics:
     hidden_pixels: int
     no_data_pixels: int
 
-    @property
-    def total_km2(self) -> float:
-        return self.water_km2 + self.land_km2 + self.hidden_km2 + self.no_data_km2
+    def _share(self, parts: Sequence[str], of: Sequence[str]) -> float | None:
+        unit = "pixels" if math.isnan(self.water_km2) else "km2"
+        whole = sum(getattr(self, f"{name}_{unit}") for name in of)
+        return sum(getattr(self, f"{name}_{unit}") for name in parts) / whole if whole else None
 
     @property
     def water_share_of_observed(self) -> float | None:
-        observed = self.water_km2 + self.land_km2
-        return self.water_km2 / observed if observed else None
+        """Water over water and land; None where nothing was observed."""
+        return self._share(["water"], ["water", "land"])
 
     @property
     def hidden_share(self) -> float:
-        return self.hidden_km2 / self.total_km2 if self.total_km2 else 0.0
+        return self._share(["hidden"], _NAMES) or 0.0
 
     @property
     def no_data_share(self) -> float:
-        return self.no_data_km2 / self.total_km2 if self.total_km2 else 0.0
+        return self._share(["no_data"], _NAMES) or 0.0
 
     @property
     def not_observed_share(self) -> float:
-        return self.hidden_share + self.no_data_share
+        return self._share(["hidden", "no_data"], _NAMES) or 0.0
 
     def as_dict(self) -> dict[str, float | int | None]:
-        """Every figure by name, for JSON or a table."""
-        names = ("water", "land", "hidden", "no_data")
-        figures: dict[str, float | int | None] = {f"{n}_km2": round(getattr(self, f"{n}_km2"), 6) for n in names}
-        figures |= {f"{n}_pixels": getattr(self, f"{n}_pixels") for n in names}
+        """Every figure by name, for JSON or a table; None for what isn't known."""
+        figures: dict[str, float | int | None] = {}
+        for name in _NAMES:
+            area = getattr(self, f"{name}_km2")
+            figures[f"{name}_km2"] = None if math.isnan(area) else round(area, 6)
+        figures |= {f"{name}_pixels": getattr(self, f"{name}_pixels") for name in _NAMES}
         share = self.water_share_of_observed
         figures["water_share_of_observed"] = None if share is None else round(share, 6)
-        figures |= {f"{n}_share": round(getattr(self, f"{n}_share"), 6) for n in ("hidden", "no_data", "not_observed")}
+        for name in ("hidden", "no_data", "not_observed"):
+            figures[f"{name}_share"] = round(getattr(self, f"{name}_share"), 6)
         return figures
 
     def line(self) -> str:
         """One line for people."""
-        share = self.water_share_of_observed
-        said = [f"water {self.water_km2:,.2f} km²"]
-        if share is not None:
+        pixels = math.isnan(self.water_km2)
+        said = [f"water {self.water_pixels:,} pixels" if pixels else f"water {self.water_km2:,.2f} km²"]
+        if (share := self.water_share_of_observed) is not None:
             said[0] += f", {share:.1%} of what was observed"
         if self.hidden_pixels:
             said.append(f"{self.hidden_share:.1%} hidden by cloud or shadow")
@@ -93,12 +100,14 @@ class StatisticsCounter:
         for row, area in zip(mask, row_areas, strict=True):
             counts = np.bincount(row, minlength=256)
             self._pixels += counts
-            self._areas += counts * area
+            self._areas += counts * area  # NaN for every class where the area isn't known
 
     def result(self) -> Statistics:
         km2 = self._areas / _M2_PER_KM2
         classes = (WATER, LAND, HIDDEN, NO_DATA)
-        return Statistics(*(float(km2[c]) for c in classes), *(int(self._pixels[c]) for c in classes))
+        areas = {f"{name}_km2": float(km2[value]) for name, value in zip(_NAMES, classes, strict=True)}
+        pixels = {f"{name}_pixels": int(self._pixels[value]) for name, value in zip(_NAMES, classes, strict=True)}
+        return Statistics(**areas, **pixels)  # type: ignore[arg-type]
 
 
 def check_statistics_path(path: Path) -> None:

@@ -1,0 +1,193 @@
+"""The Python call: a scene in, its water map out, in the form the scene came in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from narrows.errors import InputError
+from narrows.water.classes import NO_DATA
+from narrows.water.mapping import MapOptions, MapWindow, MinimumArea, Progress, find_window, run_map
+from narrows.water.network import Gives, WaterNetwork, deepwatermap, default_network, own_network
+from narrows.water.products import MapFiles, MapResult, map_to_files
+
+if TYPE_CHECKING:
+    import torch
+    import xarray
+
+    from narrows.rasters import Scene
+
+__all__ = ["choose_clouds", "choose_network", "map_water"]
+
+
+class _ArrayWriter:
+    """Rows of a map into an array."""
+
+    def __init__(self, height: int, width: int):
+        self.array: NDArray[np.uint8] = np.full((height, width), NO_DATA, dtype=np.uint8)
+
+    def write(self, start: int, rows: NDArray[Any]) -> None:
+        self.array[start : start + rows.shape[1]] = rows[0]
+
+
+def map_water(
+    scene: str | os.PathLike[str] | Scene | xarray.DataArray | xarray.Dataset,
+    output: str | os.PathLike[str] | None = None,
+    *,
+    model: torch.nn.Module | WaterNetwork | str | None = None,
+    gives: Gives = "probability",
+    threshold: float = 0.5,
+    min_area: str | float | None = None,
+    mask_clouds: bool = False,
+    aoi: str | None = None,
+    memory: int | str | None = None,
+    probability: str | os.PathLike[str] | bool | None = None,
+    polygons: str | os.PathLike[str] | None = None,
+    quicklook: str | os.PathLike[str] | None = None,
+    stats: str | os.PathLike[str] | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    **scene_options: Any,
+) -> MapResult | xarray.DataArray | xarray.Dataset:
+    """Map the surface water of a scene: 0 land, 1 water, 254 hidden by cloud or shadow, 255 no data.
+
+    Args:
+        scene: a path, an open `Scene`, or an xarray DataArray or Dataset with the six bands. output: where
+        the mask goes, as a cloud-optimised GeoTIFF. Without it the map is returned as xarray. model: a
+        network of six bands (blue, green, red, nir, swir1, swir2; reflectance) to one channel of the same
+        size, or
+            ``"deepwatermap:weights.safetensors"``; the package's own by default.
+        gives: whether such a network's output is a ``"probability"`` or ``"logits"``. threshold: a pixel is
+        water from this probability on. min_area: smaller water bodies become land: ``"5000m2"``, ``"2ha"``,
+        ``"12px"``; a plain number is square metres. mask_clouds: hide clouds and their shadows by the
+        product's own mask, or by the default network's opinion where
+            the product has none.
+        aoi: a vector file, ``"west,south,east,north"`` in the scene's coordinates, or ``lonlat:`` before such
+        a box. memory: budget for the peak of the whole process, as ``"1GB"``. probability: where the
+        probability in percent goes; True to have it returned in a Dataset beside the mask. polygons,
+        quicklook, stats: where these go, with `output`. **scene_options: what `open_scene` takes (bands,
+        sensor, scale, offset, nodata).
+
+    Returns:
+        With `output`, a `MapResult`. Otherwise a DataArray named ``water``, or a Dataset of ``water`` and
+        ``probability``, on the scene's coordinates and CRS.
+
+    Raises:
+        NarrowsError: one line in the user's terms.
+    """
+    from narrows.rasters import Scene, open_scene
+
+    options = MapOptions(
+        threshold=threshold,
+        min_area=None if min_area is None else MinimumArea.parse(min_area),
+        aoi=aoi,
+        memory=memory,
+    )
+    opened = scene if isinstance(scene, Scene) else open_scene(scene, **scene_options)
+    try:
+        clouds = choose_clouds(opened, mask_clouds, may_ask_network=model is None)
+        options = MapOptions(threshold, options.min_area, clouds, aoi, memory)
+        network = choose_network(model, gives, hidden=clouds == "network")
+        if output is None:
+            if polygons or quicklook or stats:
+                raise InputError("polygons, quicklook and stats are files: they need an output beside them")
+            window = find_window(opened, network, aoi)
+            return _as_xarray(scene, window, network, options, bool(probability), progress)
+        if probability is True:
+            raise InputError("with an output, name the file for the probability")
+        paths = (output, probability or None, polygons, quicklook, stats)
+        files = MapFiles(*(None if path is None else Path(path) for path in paths))  # type: ignore[arg-type]
+        return map_to_files(opened, network, options, files, name=opened.name, overwrite=overwrite, progress=progress)
+    finally:
+        if opened is not scene:
+            opened.close()
+
+
+def choose_clouds(scene: Scene, asked: bool, *, may_ask_network: bool) -> Any:
+    """Where the knowledge of clouds comes from: the product if it has some, else the default network.
+
+    Raises:
+        InputError: asked for, and there is neither.
+    """
+    if not asked:
+        return "none"
+    if scene.has_clouds:
+        return "product"
+    if may_ask_network:
+        return "network"
+    raise InputError(f"{scene.name}: --mask-clouds: the product has no QA_PIXEL, SCL or Fmask layer")
+
+
+def choose_network(
+    model: torch.nn.Module | WaterNetwork | str | None, gives: Gives, *, hidden: bool = False
+) -> WaterNetwork:
+    """The network that `model` stands for: see `map_water`.
+
+    Raises:
+        InputError: a text that isn't ``deepwatermap:`` and a file.
+    """
+    if model is None:
+        return default_network(hidden=hidden)
+    if isinstance(model, WaterNetwork):
+        return model
+    if isinstance(model, str):
+        kind, _, weights = model.partition(":")
+        if kind != "deepwatermap" or not weights:
+            raise InputError(f"'{model}' is no water network; write deepwatermap:weights.safetensors or give a module")
+        return deepwatermap(weights)
+    return own_network(model.eval(), type(model).__name__, gives)
+
+
+def _as_xarray(
+    given: Any,
+    window: MapWindow,
+    network: WaterNetwork,
+    options: MapOptions,
+    with_probability: bool,
+    progress: Progress | None,
+) -> xarray.DataArray | xarray.Dataset:
+    height, width = window.inner.height, window.inner.width
+    mask = _ArrayWriter(height, width)
+    percent = _ArrayWriter(height, width) if with_probability else None
+    statistics, _ = run_map(window, network, options, mask, probability=percent, progress=progress)
+    attributes = {f"applied_{key}": str(value) for key, value in dict(window.scene.applied).items()}
+    attributes |= {"model": f"{network.name} {network.digest}", "threshold": options.threshold}
+    water = _on_grid(mask.array, "water", given, window)
+    water.attrs |= {**attributes, "values": "0 land, 1 water, 254 hidden by cloud or shadow, 255 no data"}
+    water.attrs |= {key: value for key, value in statistics.as_dict().items() if value is not None}
+    if percent is None:
+        return water
+    chance = _on_grid(percent.array, "probability", given, window)
+    chance.attrs |= {**attributes, "units": "percent", "values": "254 hidden by cloud or shadow, 255 no data"}
+    return water.to_dataset().assign(probability=chance)
+
+
+def _on_grid(values: NDArray[np.uint8], name: str, given: Any, window: MapWindow) -> xarray.DataArray:
+    """`values` with the scene's coordinates, those of the caller where it came with some, and its CRS."""
+    import rioxarray  # noqa: F401  (registers the .rio accessor)
+    import xarray
+
+    down, across = "y", "x"
+    coordinates: dict[str, Any] = {}
+    if isinstance(given, (xarray.DataArray, xarray.Dataset)):
+        down, across = given.rio.y_dim, given.rio.x_dim
+    place = window.transform
+    area = window.area
+    first = (area.rows[0], area.columns[0]) if area is not None else (0, 0)
+    for axis, (dimension, count) in enumerate(((down, values.shape[0]), (across, values.shape[1]))):
+        if isinstance(given, (xarray.DataArray, xarray.Dataset)) and dimension in given.coords:
+            coordinates[dimension] = given.coords[dimension][first[axis] : first[axis] + count]
+        elif place is not None and not place.b and not place.d:
+            step, start = (place.e, place.f) if axis == 0 else (place.a, place.c)
+            coordinates[dimension] = start + step * (np.arange(count) + 0.5)
+    array = xarray.DataArray(values, dims=(down, across), coords=coordinates, name=name)
+    if window.scene.crs is not None:
+        array = array.rio.write_crs(window.scene.crs)
+    if place is not None:
+        array = array.rio.write_transform(place)
+    array = array.rio.write_nodata(NO_DATA)
+    return array
