@@ -10,11 +10,12 @@ import torch
 from narrows.rowgraph.graph import Node, RowGraph, Strip
 from narrows.streaming.ledger import Ledger
 from narrows.streaming.lines import LineBuffer, cut, empty_rows
+from narrows.streaming.memory import Headroom
 from narrows.streaming.plan import Books, input_queue, output_queue, tables
 from narrows.streaming.residency import Make, Residency
 from narrows.streaming.schedule import Schedule
 
-__all__ = ["Executor"]
+__all__ = ["Emit", "Executor", "Read"]
 
 Read = Callable[[int, int, int], torch.Tensor]
 Emit = Callable[[int, int, torch.Tensor], None]
@@ -30,9 +31,18 @@ class Executor:
             in order. For an input without rows it is asked for once, with (0, 0).
         emit: ``emit(node, start, rows)`` takes rows of an output node, in order.
         device: where to compute.
+        headroom: keeps the process within the plan.
     """
 
-    def __init__(self, graph: RowGraph, strip: int, read: Read, emit: Emit, device: torch.device):
+    def __init__(
+        self,
+        graph: RowGraph,
+        strip: int,
+        read: Read,
+        emit: Emit,
+        device: torch.device,
+        headroom: Headroom | None = None,
+    ):
         self.graph = graph
         self.schedule = Schedule(graph, strip)
         self.residency = Residency(graph, self.schedule)
@@ -41,6 +51,7 @@ class Executor:
         self._read = read
         self._emit = emit
         self._device = device
+        self._headroom = headroom
         self._outputs = frozenset(graph.outputs)
         self._whole: dict[int, torch.Tensor] = {}
         self._prepared: dict[int, Any] = {}
@@ -105,7 +116,10 @@ class Executor:
         node, rows = event.node, event.stop - event.start
         if node.operator == "input":
             self.books.queue(*input_queue(node, rows))
+        held = self.ledger.now
         self.books.before(event)
+        if self._headroom is not None:
+            self._headroom.make(self.ledger.now - held)
         value = self._read(node.index, event.start, event.stop) if node.operator == "input" else self._compute(event)
         if event.start != self.emitted[node.index]:
             raise AssertionError(f"{node.name}: row {event.start} made after row {self.emitted[node.index]}")

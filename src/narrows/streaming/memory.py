@@ -1,17 +1,23 @@
-"""The memory of this process: what it holds now, and how PyTorch's allocations are made to come and go exactly."""
+"""The memory of this process: what it holds now, and how what is freed gets used again or given back."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import psutil
 
-__all__ = ["free_memory", "resident_now", "return_freed_memory"]
+__all__ = ["Headroom", "free_memory", "resident_now", "steady_heap"]
 
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_MMAP_FROM = 1 << 20
+# glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
+_DEFAULT_MMAP_MAX = 65536
+_LARGE = 1 << 20
+# Small allocations between two looks at what the process holds.
+_UNSEEN = 8_000_000
 
 
 def resident_now() -> int:
@@ -24,19 +30,62 @@ def free_memory() -> int:
     return int(psutil.virtual_memory().available)
 
 
-def return_freed_memory() -> None:
-    """Make glibc give freed tensors back at once.
-
-    Left alone, glibc raises the size from which it maps memory directly as blocks are freed, up to 32 MiB, and keeps
-    smaller ones on a heap whose holes count as resident. With a fixed threshold what is freed is gone, and the process
-    holds what the ledger says. Elsewhere than on Linux with glibc this does nothing.
-    """
+def _glibc() -> ctypes.CDLL | None:
     if not sys.platform.startswith("linux"):
-        return
+        return None
     try:
         libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(_M_MMAP_THRESHOLD, _MMAP_FROM)
-        libc.mallopt(_M_TRIM_THRESHOLD, _MMAP_FROM)
-        libc.malloc_trim(0)
+        _ = libc.mallopt, libc.malloc_trim
     except (OSError, AttributeError):
+        return None
+    return libc
+
+
+@contextmanager
+def steady_heap() -> Iterator[None]:
+    """Keep freed tensors on the heap for the next strip, and give them back at the end.
+
+    glibc maps each large block anew and unmaps it when freed. A fresh page costs the kernel more than a light layer's
+    arithmetic on it: 16.8 MB took 7.5 ms to map and fill, 0.5 to 1.1 ms to fill when it was there already. While this
+    is on, blocks of all sizes come from the heap and stay there; `Headroom` sees to it that holes never make the
+    process larger than planned. Elsewhere than on Linux with glibc this does nothing.
+    """
+    libc = _glibc()
+    if libc is None:
+        yield
         return
+    libc.malloc_trim(0)
+    libc.mallopt(_M_MMAP_MAX, 0)
+    libc.mallopt(_M_TRIM_THRESHOLD, (1 << 31) - 1)
+    try:
+        yield
+    finally:
+        libc.mallopt(_M_MMAP_MAX, _DEFAULT_MMAP_MAX)
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)
+        libc.mallopt(_M_TRIM_THRESHOLD, _LARGE)
+        libc.malloc_trim(0)
+
+
+class Headroom:
+    """Keeps the process within `count` bytes more than it holds now, as long as what it truly uses is within that:
+    where the next block could exceed it, the holes between blocks are given back first.
+
+    Files that the user maps are not counted; their pages are the kernel's to take back.
+    """
+
+    def __init__(self, count: int):
+        self._libc = _glibc()
+        self._page = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+        self._limit = (self._anonymous() if self._libc else 0) + count - _UNSEEN
+        self.trims = 0
+
+    def make(self, count: int) -> None:
+        """Be ready for `count` bytes more."""
+        if self._libc is not None and count >= _LARGE and self._anonymous() + count > self._limit:
+            self.trims += 1
+            self._libc.malloc_trim(0)
+
+    def _anonymous(self) -> int:
+        with open("/proc/self/statm", "rb") as statm:
+            resident, shared = statm.read().split()[1:3]
+        return (int(resident) - int(shared)) * self._page

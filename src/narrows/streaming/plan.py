@@ -20,8 +20,8 @@ from narrows.units import format_bytes
 __all__ = ["QUEUE_BLOCKS", "Plan", "check_streamable", "keep_books", "make_plan"]
 
 LARGEST_STRIP = 256
-# A block being filled or used at each end of a queue, and one waiting in it.
-QUEUE_BLOCKS = 3
+# One block waiting in a queue, one in use behind it, and one being made before it from another of the file's own layout.
+QUEUE_BLOCKS = 4
 # Threads, oneDNN's generated code and its scratch, and what Python allocates on a run: measured over the reference
 # networks by benchmarks/memory.py.
 ENGINE_BYTES = 24_000_000

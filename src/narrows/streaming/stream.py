@@ -16,10 +16,10 @@ from narrows.errors import CancelledError, InputError
 from narrows.rowgraph.graph import Node, RowGraph
 from narrows.streaming.arrays import BlockInput, Input, as_input
 from narrows.streaming.capturing import Model, Shape, captured, channels_of, dtype_of, load_program
-from narrows.streaming.executor import Executor
+from narrows.streaming.executor import Emit, Executor, Read
 from narrows.streaming.lines import paste
-from narrows.streaming.memory import free_memory, resident_now, return_freed_memory
-from narrows.streaming.plan import Plan, make_plan
+from narrows.streaming.memory import Headroom, free_memory, resident_now, steady_heap
+from narrows.streaming.plan import QUEUE_BLOCKS, Plan, make_plan
 from narrows.streaming.queues import ReadAhead, WriteBehind
 from narrows.streaming.schedule import Schedule
 from narrows.units import parse_bytes
@@ -157,7 +157,6 @@ class _Run:
         cancel: threading.Event | None,
         sink: Any,
     ):
-        return_freed_memory()
         self.graph, self.feeds = graph, feeds
         self.device = torch.device(device or "cpu")
         self.progress, self.cancel = progress, cancel
@@ -184,7 +183,7 @@ class _Run:
             else:
                 paste(results[index], axis, start, rows)
 
-        self._execute(emit)
+        self._execute(emit, returned=sum(node.nbytes for node in nodes))
         as_array = not isinstance(_first(source), torch.Tensor)
         flat = [self._as_given(results[i], as_array) for i in self.graph.outputs]
         return pytree.tree_unflatten(flat, self.graph.structure)
@@ -209,13 +208,13 @@ class _Run:
         def emit(index: int, start: int, rows: torch.Tensor) -> None:
             ready[index] = rows.cpu()
 
-        executor = Executor(self.graph, self.plan.strip, self._reader(), emit, self.device)
         as_array = issubclass(feed.kind, np.ndarray)
-        for _ in executor.ticks():
-            if ready:
-                flat = [self._as_given(ready[i], as_array) if i in ready else None for i in self.graph.outputs]
-                yield flat[0] if len(flat) == 1 else tuple(flat)
-                ready.clear()
+        with steady_heap():
+            for _ in self._executor(self._read, emit).ticks():
+                if ready:
+                    flat = [self._as_given(ready[i], as_array) if i in ready else None for i in self.graph.outputs]
+                    yield flat[0] if len(flat) == 1 else tuple(flat)
+                    ready.clear()
 
     def _as_given(self, value: torch.Tensor, as_array: bool) -> Any:
         value = value[0] if self.batched and value.dim() >= 1 else value
@@ -223,27 +222,34 @@ class _Run:
             return value
         return (value.float() if value.dtype is torch.bfloat16 else value).numpy()
 
-    def _execute(self, emit: Callable[[int, int, torch.Tensor], None]) -> Executor:
-        threaded = any(feed.threaded for feed in self.feeds)
-        if not threaded:
-            return self._ticks(Executor(self.graph, self.plan.strip, self._reader(), emit, self.device))
-        with closing(ReadAhead(self._blocks)) as blocks:
+    def _executor(self, read: Read, emit: Emit, returned: int = 0) -> Executor:
+        # The threads at both ends take their blocks when they like: what they may take stays free.
+        queues = sum(entry.bytes for entry in self.plan.ledger if entry.kind == "queue")
+        headroom = Headroom(self.plan.peak - self.plan.process + returned - queues * (QUEUE_BLOCKS - 1) // QUEUE_BLOCKS)
+        self.headroom = headroom
+        return Executor(self.graph, self.plan.strip, read, emit, self.device, headroom)
 
-            def read(index: int, start: int, stop: int) -> torch.Tensor:
-                if not self.by_node[index].threaded:
-                    return self._read(index, start, stop)
-                rows: torch.Tensor = blocks.next()
-                return rows.to(self.device)
+    def _execute(self, emit: Emit, returned: int = 0) -> None:
+        with steady_heap():
+            if not any(feed.threaded for feed in self.feeds):
+                self._ticks(self._executor(self._read, emit, returned))
+                return
+            with closing(ReadAhead(self._blocks)) as blocks:
 
-            return self._ticks(Executor(self.graph, self.plan.strip, read, emit, self.device))
+                def read(index: int, start: int, stop: int) -> torch.Tensor:
+                    if not self.by_node[index].threaded:
+                        return self._read(index, start, stop)
+                    rows: torch.Tensor = blocks.next()
+                    return rows.to(self.device)
 
-    def _ticks(self, executor: Executor) -> Executor:
+                self._ticks(self._executor(read, emit, returned))
+
+    def _ticks(self, executor: Executor) -> None:
         for rows in executor.ticks():
             if self.progress is not None:
                 self.progress(rows, executor.schedule.height, executor.ledger.now)
             if self.cancel is not None and self.cancel.is_set():
                 raise CancelledError(f"cancelled after {rows} of {executor.schedule.height} rows")
-        return executor
 
     def _blocks(self) -> Iterator[torch.Tensor]:
         """The blocks of the inputs that are read on a thread, in the order in which the schedule asks for them."""
@@ -251,9 +257,6 @@ class _Run:
             for step in steps:
                 if step.node in self.by_node and self.by_node[step.node].threaded:
                     yield self._rows(self.graph.nodes[step.node], step.start, step.stop)
-
-    def _reader(self) -> Callable[[int, int, int], torch.Tensor]:
-        return self._read
 
     def _read(self, index: int, start: int, stop: int) -> torch.Tensor:
         return self._rows(self.graph.nodes[index], start, stop).to(self.device)
