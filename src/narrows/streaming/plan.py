@@ -20,7 +20,7 @@ from narrows.units import format_bytes
 __all__ = ["QUEUE_BLOCKS", "Plan", "check_streamable", "keep_books", "make_plan"]
 
 LARGEST_STRIP = 256
-# One block waiting in a queue, one in use behind it, and one being made before it from another of the file's own layout.
+# One block waiting in a queue, one in use behind it, and one being made before it from another in the file's layout.
 QUEUE_BLOCKS = 4
 # Threads, oneDNN's generated code and its scratch, and what Python allocates on a run: measured over the reference
 # networks by benchmarks/memory.py.
@@ -44,7 +44,7 @@ class Plan:
         delay: rows of the first input that must arrive before the first output row leaves.
         passes: sweeps over all rows.
         ticks: steps of one pass.
-        recomputed_rows: rows of partial results made and thrown away (cropped by a transposed convolution, overlap of panels).
+        recomputed_rows: rows made and thrown away (cropped by a transposed convolution, overlap of panels).
         memory: the budget in bytes, or None.
     """
 

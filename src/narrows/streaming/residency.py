@@ -1,7 +1,7 @@
 """What is held while a schedule is followed: which values are kept between strips, which only pass.
 
-Plain integers; no tensors. `walk` yields, for each tick, what to make and what may be dropped after it. The plan adds up
-the bytes of these events; the executor carries them out.
+Plain integers; no tensors. `walk` yields, for each tick, what to make and what may be dropped after it. The plan adds
+up the bytes of these events; the executor carries them out.
 """
 
 from __future__ import annotations
