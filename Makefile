@@ -39,7 +39,10 @@ $(VENV)/.docs: $(VENV)/.package
 	touch $@
 
 demo: $(VENV)/.package  ## simulate a scene, map its water, say where the map and the picture are
-	$(BIN)/python examples/demo.py $(DEMO) $(BIN)/narrows
+	@echo "No imagery is needed: the scene is simulated by the project itself."
+	$(BIN)/python examples/simulate_scene.py $(DEMO)/scene.tif --size 2048x2048
+	$(BIN)/narrows water $(DEMO)/scene.tif -o $(DEMO)/water.tif --quicklook $(DEMO)/water.png --memory 1GB --overwrite
+	@echo "The map is in $(DEMO)/water.tif, a picture of it in $(DEMO)/water.png."
 
 test: $(VENV)/.test  ## run every test (WORKERS processes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) $(PYTEST_ARGS)

@@ -52,10 +52,10 @@ class Network:
 NETWORKS = {
     "deepwatermap": Network("narrows.networks.deepwatermap:deepwatermap_v2", 6),
     "rowwise": Network("narrows.networks.rowwise_water:rowwise_water", 6),
-    "unet": Network("narrows.networks.unet:unet", 3),
-    "convnext": Network("narrows.networks.convnext:convnext_dense", 3),
-    "pyramid": Network("narrows.networks.pyramid:two_output_pyramid", 3),
-    "dilated": Network("narrows.networks.dilated:dilated", 3),
+    "unet": Network("narrows.networks.unet:unet", 6),
+    "convnext": Network("narrows.networks.convnext:convnext_dense", 6),
+    "pyramid": Network("narrows.networks.pyramid:two_output_pyramid", 6),
+    "dilated": Network("narrows.networks.dilated:dilated", 6),
     "encoder": Network("encoder:encoder", 3),
     # Somebody else's package. Its default, instance normalisation, needs every row: batch normalisation doesn't.
     "monai": Network(

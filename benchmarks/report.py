@@ -1,0 +1,90 @@
+"""Tables of measured results as Markdown; keeps those in README.md equal to the files in benchmarks/results.
+
+    python benchmarks/report.py           # write README's tables again
+    python benchmarks/report.py --check   # exit 1 if they differ
+
+In README a table stands between ``<!-- benchmark NAME -->`` and ``<!-- end -->``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
+README = ROOT / "README.md"
+COLUMNS = {
+    "memory": ["network", "size", "budget", "strip", "predicted_MB", "measured_max_MB", "verdict"],
+    "memory_maps": ["network", "size", "budget", "strip", "predicted_MB", "measured_max_MB", "verdict"],
+    "deepwatermap_strips": ["size", "way", "seconds_median", "spread", "ratio", "peak_MB"],
+    "full_scene": ["what", "budget", "seconds", "against_rasterio", "peak_MB"],
+    "rows_constant": ["rows", "width", "us_per_row", "against_median", "spread", "peak_MB"],
+    "peers": ["network", "size", "way", "seconds", "peak_MB", "added_MB", "largest_difference", "said"],
+}
+SCRIPTS = {"memory_maps": "memory.py --maps --networks dilated --name memory_maps"}
+MARK = re.compile(r"(<!-- benchmark (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def as_markdown(name: str, results: Path = RESULTS) -> str:
+    """The table of one benchmark, with the machine it was measured on; or how to measure it."""
+    script = f"benchmarks/{SCRIPTS.get(name, f'{name}.py')}"
+    path = results / f"{name}.json"
+    if not path.exists():
+        return f"*Not measured yet: run `python {script}`.*\n"
+    found = json.loads(path.read_text())
+    columns = [column for column in COLUMNS[name] if any(column in row for row in found["rows"])]
+    lines = [
+        "| " + " | ".join(_heading(column) for column in columns) + " |",
+        "|" + "|".join("---" for _ in columns) + "|",
+        *("| " + " | ".join(_cell(row.get(column)) for column in columns) + " |" for row in found["rows"]),
+    ]
+    machine = found["machine"]
+    lines += [
+        "",
+        f"`python {script}` on {machine['cores']} cores ({machine['processor']}), "
+        f"PyTorch {machine['torch'].partition('+')[0]}, {machine['date']}.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _heading(column: str) -> str:
+    words = {"us_per_row": "µs per row", "seconds_median": "seconds", "measured_max_MB": "measured MB", "said": ""}
+    return words.get(column, column.replace("_", " "))
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return str(value).replace("|", "\\|")
+    if isinstance(value, int):
+        return f"{value:,}"
+    if value and abs(value) < 1e-2:
+        return f"{value:.1e}"
+    return f"{value:,.3g}" if abs(value) < 100 else f"{value:,.0f}"
+
+
+def filled(text: str) -> str:
+    """`text` with every marked table written from the results."""
+    return MARK.sub(lambda found: f"{found[1]}{as_markdown(found[2])}{found[3]}", text)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true")
+    chosen = parser.parse_args()
+    before = README.read_text()
+    after = filled(before)
+    if chosen.check:
+        return int(before != after)
+    README.write_text(after)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
