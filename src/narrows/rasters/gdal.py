@@ -9,13 +9,17 @@ from contextlib import contextmanager
 from typing import Any
 
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from narrows.errors import InputError
 
-__all__ = ["DEFAULT_CACHE_BYTES", "one_line", "open_raster", "raster_environment", "read_failure"]
+__all__ = ["DEFAULT_CACHE_BYTES", "GDAL_ERRORS", "one_line", "open_raster", "raster_environment", "read_failure"]
 
 DEFAULT_CACHE_BYTES = 64 * 2**20
+
+# What rasterio raises when GDAL fails. (Some of GDAL's errors reach the caller bare.)
+GDAL_ERRORS = (RasterioError, CPLE_BaseError, OSError)
 
 # A file over the net is opened without listing its folder; its blocks are read by ranges, close ones together.
 _REMOTE = {
@@ -27,6 +31,7 @@ _REMOTE = {
     "CPL_VSIL_CURL_CACHE_SIZE": 16 * 2**20,
     "VSI_CACHE": False,
 }
+_HTTP = {key: value for key, value in _REMOTE.items() if key != "GDAL_DISABLE_READDIR_ON_OPEN"}
 
 
 @contextmanager
@@ -37,11 +42,8 @@ def raster_environment(cache_bytes: int = DEFAULT_CACHE_BYTES) -> Iterator[None]
     """
     if cache_bytes < 1:
         raise ValueError(f"cache_bytes must be positive, not {cache_bytes}")
-    with rasterio.Env(GDAL_CACHEMAX=int(cache_bytes), **_REMOTE_SAFE):
+    with rasterio.Env(GDAL_CACHEMAX=int(cache_bytes), **_HTTP):
         yield
-
-
-_REMOTE_SAFE = {key: value for key, value in _REMOTE.items() if key != "GDAL_DISABLE_READDIR_ON_OPEN"}
 
 
 def open_raster(path: str) -> Any:
@@ -57,7 +59,7 @@ def open_raster(path: str) -> Any:
         with warnings.catch_warnings(), environment:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             dataset = rasterio.open(path, sharing=False)
-    except (RasterioError, OSError) as error:
+    except GDAL_ERRORS as error:
         raise InputError(f"{path}: can't be opened as a raster: {one_line(error)}") from error
     if dataset.count == 0:
         names = list(dataset.subdatasets[:1])

@@ -10,11 +10,10 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
-from rasterio.errors import RasterioError
 from rasterio.windows import Window
 
 from narrows.errors import InputError
-from narrows.rasters.gdal import open_raster, read_failure
+from narrows.rasters.gdal import GDAL_ERRORS, open_raster, read_failure
 
 __all__ = ["Files", "Image", "RasterImage"]
 
@@ -78,7 +77,7 @@ class RasterImage:
         window = Window(columns[0], rows[0], columns[1] - columns[0], rows[1] - rows[0])
         try:
             return self._dataset.read(list(indexes), window=window)
-        except RasterioError as error:
+        except GDAL_ERRORS as error:
             raise read_failure(self.name, rows, error) from error
 
     def row_cache_bytes(self, indexes: Sequence[int]) -> int:

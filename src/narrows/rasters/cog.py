@@ -1,0 +1,151 @@
+"""Cloud Optimized GeoTIFF by rows: a tiled temporary file first, then GDAL's COG driver makes the copy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from affine import Affine
+from numpy.typing import DTypeLike, NDArray
+from rasterio.crs import CRS
+
+from narrows.rasters.gdal import GDAL_ERRORS, open_raster
+from narrows.rasters.staging import check_output_path, check_room, discard, put_in_place, temporary_path
+from narrows.rasters.tiles import BLOCK, TileWriter, write_failure
+
+__all__ = ["CogSink"]
+
+_OVERVIEWS_SHARE = 4 / 3
+
+
+class CogSink:
+    """Writes rows to a Cloud Optimized GeoTIFF with overviews. A context manager; a row sink.
+
+    The file appears at `path` when the block ends well; after any exception, an interrupt included, nothing is left of it.
+    In memory it holds one row of tiles (`resident_bytes`), and GDAL its cache (see `raster_environment`).
+
+    Args:
+        path: where it goes.
+        width, height, count, dtype: of the raster.
+        crs, transform: its georeference, each None where there is none.
+        nodata: the value of pixels without data.
+        tags: of the file.
+        colormap: for one band of uint8: value to (red, green, blue) or (red, green, blue, alpha).
+        descriptions: one a band.
+        overviews: how a pixel of an overview is made: "nearest" for classes, "average" for amounts (no-data left out),
+            "mode" for the commonest class.
+        overwrite: whether a file at `path` may be replaced.
+
+    Raises:
+        OutputError: when made: the file exists, its folder doesn't or can't be written to, the disk is too full; while
+            writing: the disk fills up, or rows are missing at the end.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        width: int,
+        height: int,
+        count: int = 1,
+        dtype: DTypeLike = "uint8",
+        crs: CRS | None = None,
+        transform: Affine | None = None,
+        nodata: float | None = None,
+        tags: Mapping[str, str] | None = None,
+        colormap: Mapping[int, tuple[int, ...]] | None = None,
+        descriptions: Sequence[str] | None = None,
+        overviews: Literal["nearest", "average", "mode"] = "nearest",
+        overwrite: bool = False,
+    ):
+        self.path = Path(path)
+        check_output_path(self.path, overwrite=overwrite)
+        self._raw_bytes = width * height * count * np.dtype(dtype).itemsize
+        check_room(self.path, self.needed_bytes(width=width, height=height, count=count, dtype=dtype))
+        self._overviews = overviews
+        self._predictor = {"f": "3"}.get(np.dtype(dtype).kind, "1" if np.dtype(dtype).itemsize == 1 else "2")
+        self._tiles = temporary_path(self.path, "tiles")
+        self._copy = temporary_path(self.path, "cog")
+        profile = {
+            "crs": crs,
+            "transform": transform,
+            "nodata": nodata,
+            "compress": "zstd",
+            "zstd_level": 1,
+            "interleave": "pixel",
+        }
+        self._writer = TileWriter(
+            self._tiles,
+            str(self.path),
+            width=width,
+            height=height,
+            count=count,
+            dtype=dtype,
+            profile=profile,
+        )
+        self._writer.label(tags or {}, descriptions or (), colormap or {})
+
+    @staticmethod
+    def needed_bytes(*, width: int, height: int, count: int = 1, dtype: DTypeLike = "uint8") -> int:
+        """Disk that writing may take at most: temporary file and copy, as if neither could be compressed."""
+        return int(width * height * count * np.dtype(dtype).itemsize * (1 + _OVERVIEWS_SHARE))
+
+    @property
+    def resident_bytes(self) -> int:
+        """Bytes of rows that it holds."""
+        return self._writer.resident_bytes
+
+    def write(self, start: int, rows: NDArray[Any]) -> None:
+        """Take rows (count, n, width) from row `start`, in order."""
+        self._writer.write(start, rows)
+
+    def abort(self) -> None:
+        """Give up: close and remove what was written. Leaving the block with an exception does the same."""
+        self._writer.close(complete=False)
+        discard(self._tiles, self._copy)
+
+    def __enter__(self) -> CogSink:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._writer.close(complete=kind is None)
+            if kind is None:
+                self._convert()
+                put_in_place(self._copy, self.path)
+        finally:
+            discard(self._tiles, self._copy)
+
+    def _convert(self) -> None:
+        try:
+            rasterio.shutil.copy(
+                self._tiles,
+                self._copy,
+                driver="COG",
+                compress="DEFLATE",
+                level=6,
+                predictor=self._predictor,
+                blocksize=BLOCK,
+                overview_resampling=self._overviews.upper(),
+                # Threads of its own would hold more tiles than the cache accounts for.
+                num_threads=1,
+                bigtiff="IF_SAFER",
+            )
+            with open_raster(str(self._copy)) as written:
+                _read_through(written)
+        except GDAL_ERRORS as error:
+            raise write_failure(str(self.path), error) from error
+
+
+def _read_through(dataset: Any) -> None:
+    # GDAL reports a disk that fills up at the end of a file nowhere but in the pixels.
+    for _, window in dataset.block_windows(1):
+        dataset.read(window=window)
