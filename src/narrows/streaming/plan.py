@@ -6,20 +6,18 @@ Plain integers; no tensors.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from math import gcd
 
 from narrows.errors import BudgetError, InputError, NotStreamableError
 from narrows.rowgraph.graph import Node, RowGraph
 from narrows.streaming.ledger import Entry, Ledger
 from narrows.streaming.residency import Make, Residency
 from narrows.streaming.schedule import Schedule
+from narrows.streaming.strips import strip_candidates
 from narrows.units import format_bytes
 
 __all__ = ["QUEUE_BLOCKS", "Plan", "check_streamable", "keep_books", "make_plan"]
 
-LARGEST_STRIP = 256
 # One block waiting in a queue, one in use behind it, and one being made before it from another in the file's layout.
 QUEUE_BLOCKS = 4
 # Threads, oneDNN's generated code and its scratch, and what Python allocates on a run: measured over the reference
@@ -222,7 +220,7 @@ def make_plan(
         process: resident bytes of the process before the run, weights included.
         outside: bytes that sources and sinks hold.
         memory: budget in bytes for the whole process; None for none.
-        strip: rows for each step; None for the largest of at most 256 that fits.
+        strip: rows for each step; None for the best that fits (`strips.py` says which).
 
     Raises:
         NotStreamableError: the network has a barrier or an operator that can't be streamed.
@@ -232,8 +230,7 @@ def make_plan(
     check_streamable(graph)
     if strip is not None and strip < 1:
         raise InputError(f"a strip has at least 1 row, not {strip}")
-    heights = [graph.nodes[i].height for i in (*graph.inputs, *graph.outputs)]
-    candidates = [strip] if strip is not None else _candidates(max(heights), _total_stride(graph))
+    candidates = [strip] if strip is not None else strip_candidates(graph)
     best: Plan | None = None
     for rows in candidates:
         plan = _plan_strip(graph, rows, process, outside, memory)
@@ -273,19 +270,6 @@ def transient_constants(graph: RowGraph) -> int:
     kept = {node.index for node in tables(graph)}
     passing = [n.nbytes for n in graph.nodes if n.rows is None and n.index not in kept and n.operator != "constant"]
     return max(passing, default=0)
-
-
-def _total_stride(graph: RowGraph) -> int:
-    """Rows of the tallest value that the coarsest value advances by in one row, where that is whole."""
-    heights = [node.height for node in graph.nodes if node.rows and node.height > 0]
-    return max(1, round(max(heights) / max(min(heights), 1))) if heights else 1
-
-
-def _candidates(height: int, stride: int) -> Sequence[int]:
-    sizes = {min(LARGEST_STRIP, max(height, 1)), 192, 128, 96, 64, 48, 32, 24, 16, 12, 8, 4, 2, 1}
-    fitting = [size for size in sizes if size <= max(height, 1)]
-    whole = [size for size in fitting if size % gcd(stride, LARGEST_STRIP) == 0]
-    return sorted(set(whole) | {size for size in fitting if size <= 16}, reverse=True)
 
 
 def _rounded_up(peak: int) -> int:

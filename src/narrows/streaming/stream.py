@@ -47,7 +47,7 @@ def plan(
     Args:
         model: a module in eval mode, an `ExportedProgram`, or the path of a `.pt2` file.
         memory: budget for the peak resident memory of the whole process, in bytes or as ``"600MB"``; None for none.
-        strip: rows of a step; chosen if None: the largest up to 256 that fits.
+        strip: rows of a step; chosen if None.
         channels: of the image; read from the network if None.
         dtype: of the image; that of the network's weights if None.
         inputs: whole shapes (N, C, H, W) of every input, for networks with several; by name for keyword arguments.
