@@ -16,7 +16,7 @@ from narrows.errors import CaptureError, InputError
 from narrows.rowgraph.capture import capture, export_at
 from narrows.rowgraph.graph import RowGraph
 
-__all__ = ["Model", "Shape", "captured", "channels_of", "dtype_of", "load_program"]
+__all__ = ["Model", "Shape", "captured", "channels_of", "dtype_of", "load_program", "loaded"]
 
 Model = torch.nn.Module | ExportedProgram | str | os.PathLike[str]
 Shape = tuple[int, ...]
@@ -37,27 +37,29 @@ def load_program(path: str | os.PathLike[str]) -> ExportedProgram:
         raise InputError(f"{path} is not an exported program (.pt2): {str(error).splitlines()[0]}") from error
 
 
-def dtype_of(model: Model) -> torch.dtype | None:
+def loaded(model: Model) -> torch.nn.Module | ExportedProgram:
+    """`model`, read from its file if it is one."""
+    return load_program(model) if isinstance(model, (str, os.PathLike)) else model
+
+
+def dtype_of(model: torch.nn.Module | ExportedProgram) -> torch.dtype | None:
     """The dtype of the first floating-point weight; None where there is none."""
     if isinstance(model, ExportedProgram):
         tensors = list(model.state_dict.values())
-    elif isinstance(model, torch.nn.Module):
-        tensors = [*model.parameters(), *model.buffers()]
     else:
-        return None
+        tensors = [*model.parameters(), *model.buffers()]
     return next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), None)
 
 
-def channels_of(model: Model) -> int | None:
+def channels_of(model: torch.nn.Module | ExportedProgram) -> int | None:
     """Channels of the image that the network takes: of an exported program's first input, or of a module's first
     convolution in the order of definition; None where neither tells."""
     if isinstance(model, ExportedProgram):
         shapes = _program_shapes(model)
         return int(shapes[0][-3]) if shapes and len(shapes[0]) >= 3 else None
-    if isinstance(model, torch.nn.Module):
-        for module in model.modules():
-            if isinstance(module, (torch.nn.Conv2d, torch.nn.ConvTranspose2d)):
-                return module.in_channels
+    for module in model.modules():
+        if isinstance(module, (torch.nn.Conv2d, torch.nn.ConvTranspose2d)):
+            return module.in_channels
     return None
 
 
@@ -68,7 +70,7 @@ def _program_shapes(program: ExportedProgram) -> list[Any]:
 
 
 def captured(
-    model: Model,
+    model: torch.nn.Module | ExportedProgram,
     shapes: Sequence[Shape] | Mapping[str, Shape],
     dtypes: Sequence[torch.dtype] | Mapping[str, torch.dtype],
 ) -> RowGraph:
@@ -76,10 +78,7 @@ def captured(
 
     Raises:
         CaptureError: the network can't be exported at that size, or is in training mode.
-        InputError: a `.pt2` file that isn't one.
     """
-    if isinstance(model, (str, os.PathLike)):
-        model = load_program(model)
     named: dict[Any, Shape] = dict(shapes) if isinstance(shapes, Mapping) else dict(enumerate(shapes))
     typed: dict[Any, torch.dtype] = dict(dtypes) if isinstance(dtypes, Mapping) else dict(enumerate(dtypes))
     key = (_version(model), tuple((name, tuple(shape), typed[name]) for name, shape in named.items()))

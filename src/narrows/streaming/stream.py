@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -10,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from narrows.errors import CancelledError, InputError
 from narrows.rowgraph.graph import Node, RowGraph
 from narrows.streaming.arrays import BlockInput, Input, as_input
-from narrows.streaming.capturing import Model, Shape, captured, channels_of, dtype_of, load_program
+from narrows.streaming.capturing import Model, Shape, captured, channels_of, dtype_of, loaded
 from narrows.streaming.executor import Emit, Executor, Read
 from narrows.streaming.lines import paste
 from narrows.streaming.memory import Headroom, free_memory, resident_now, steady_heap
@@ -56,7 +56,7 @@ def plan(
     Raises:
         CaptureError, NotStreamableError, BudgetError, InputError: one line each, saying what to do.
     """
-    held = load_program(model) if isinstance(model, (str, os.PathLike)) else model
+    held = loaded(model)
     if height < 1 or width < 1:
         raise InputError(f"an image has at least one row and one column, not {height} x {width}")
     if inputs is None:
@@ -109,9 +109,10 @@ def stream(
         CaptureError, NotStreamableError, BudgetError, InputError: before any work, one line each.
         CancelledError: `cancel` was set.
     """
+    held = loaded(model)
     feeds, names = _feeds(source)
-    graph = _graph_for(model, feeds, names)
-    run = _Run(graph, feeds, memory, strip, device or _device_of(model), progress, cancel, sink)
+    graph = _graph_for(held, feeds, names)
+    run = _Run(graph, feeds, memory, strip, device or _device_of(held), progress, cancel, sink)
     return run.whole(source) if sink is None else run.into_sinks()
 
 
@@ -138,8 +139,9 @@ def stream_rows(
         As `stream`; InputError if the blocks end early.
     """
     feed = BlockInput(blocks, height)
-    graph = _graph_for(model, [feed], None)
-    run = _Run(graph, [feed], memory, strip, _device_of(model), None, None, None)
+    held = loaded(model)
+    graph = _graph_for(held, [feed], None)
+    run = _Run(graph, [feed], memory, strip, _device_of(held), None, None, None)
     yield from run.as_ready(feed)
 
 
@@ -265,7 +267,7 @@ class _Run:
         return self.by_node[node.index].rows(start, stop, getattr(torch, node.dtype))
 
 
-def _graph_for(model: Model, feeds: list[Input], names: list[str] | None) -> RowGraph:
+def _graph_for(model: torch.nn.Module | ExportedProgram, feeds: list[Input], names: list[str] | None) -> RowGraph:
     dtype = dtype_of(model)
     kinds = [dtype if dtype is not None and len(feed.shape) >= 3 else feed.dtype for feed in feeds]
     shapes = [feed.shape for feed in feeds]
@@ -292,7 +294,6 @@ def _first(source: Any) -> Any:
     return _several(source)[0]
 
 
-def _device_of(model: Model) -> torch.device | None:
-    if isinstance(model, torch.nn.Module):
-        return next((tensor.device for tensor in (*model.parameters(), *model.buffers())), None)
-    return None
+def _device_of(model: torch.nn.Module | ExportedProgram) -> torch.device | None:
+    tensors = model.state_dict.values() if isinstance(model, ExportedProgram) else model.state_dict().values()
+    return next((tensor.device for tensor in tensors), None)
