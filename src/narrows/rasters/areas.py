@@ -50,11 +50,11 @@ def _ellipsoid(crs: CRS) -> tuple[float, float]:
 def pixel_areas(
     crs: CRS | None, transform: Affine | None, width: int, start: int, stop: int, pixel_size: float | None
 ) -> NDArray[np.float64] | None:
-    """Square metres of a pixel in each of the rows [start, stop), float64; None where nothing says how large a pixel is.
+    """Square metres of a pixel in each of the rows [start, stop), float64; None where nothing tells its size.
 
     On a geographic grid the area is that on the ellipsoid at the row's latitude (of its middle column, if the grid is
     rotated). On a projected one it is the grid's own constant, unless the projection distorts areas by more than 1 %
-    (Mercator far from the equator), where it is again the one on the ellipsoid. Without a CRS it is `pixel_size` squared.
+    (Mercator far from the equator), where it is again the one on the ellipsoid. Without a CRS: `pixel_size` squared.
     """
     count = stop - start
     if crs is None or transform is None:
@@ -62,12 +62,12 @@ def pixel_areas(
     rows = np.arange(start, stop, dtype=np.float64) + 0.5
     if crs.is_geographic:
         to_radians = crs.units_factor[1]
-        _, latitude = transform * (width / 2, rows)
+        latitude = transform.d * width / 2 + transform.e * rows + transform.f
         # A parallelogram's area is |determinant|: its height in latitude is |e| for a grid that isn't rotated.
         tall = math.hypot(transform.d, transform.e)
         wide = abs(transform.determinant) / tall
         half = tall * to_radians / 2
-        middle = np.asarray(latitude) * to_radians
+        middle = latitude * to_radians
         return cell_area(middle - half, middle + half, np.full(count, wide * to_radians), *_ellipsoid(crs))
     nominal = abs(transform.determinant) * crs.linear_units_factor[1] ** 2
     true = _true_areas(crs, transform, width, rows)
@@ -80,7 +80,8 @@ def _true_areas(crs: CRS, transform: Affine, width: int, rows: NDArray[np.float6
     """Areas on the ellipsoid of the middle column's pixels, by the Jacobian of the projection."""
     column = np.full_like(rows, width / 2)
     corners = [(column - 0.5, rows), (column + 0.5, rows), (column, rows - 0.5), (column, rows + 0.5)]
-    xs, ys = zip(*(transform * corner for corner in corners), strict=True)
+    xs = [transform.a * x + transform.b * y + transform.c for x, y in corners]
+    ys = [transform.d * x + transform.e * y + transform.f for x, y in corners]
     longitude, latitude = transform_coordinates(crs, crs_geographic(crs), np.concatenate(xs), np.concatenate(ys))
     angles = np.radians(np.asarray([longitude, latitude])).reshape(2, 4, -1)
     if not np.isfinite(angles).all():

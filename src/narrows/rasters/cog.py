@@ -27,7 +27,7 @@ _OVERVIEWS_SHARE = 4 / 3
 class CogSink:
     """Writes rows to a Cloud Optimized GeoTIFF with overviews. A context manager; a row sink.
 
-    The file appears at `path` when the block ends well; after any exception, an interrupt included, nothing is left of it.
+    The file appears at `path` when the block ends well; after any exception, also an interrupt, nothing is left.
     In memory it holds one row of tiles (`resident_bytes`), and GDAL its cache (see `raster_environment`).
 
     Args:

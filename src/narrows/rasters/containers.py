@@ -60,7 +60,7 @@ def open_container(path: Path) -> Container:
     """The files of a folder, a .tar or a .zip.
 
     Raises:
-        InputError: there is no such thing, it can't be read, or it is compressed as a whole, so that it can't be read in parts.
+        InputError: it can't be read, or is compressed as a whole, so that it can't be read in parts.
     """
     if path.is_dir():
         names: Sequence[str] = [each.relative_to(path).as_posix() for each in sorted(path.rglob("*")) if each.is_file()]

@@ -18,7 +18,7 @@ def fill_gaps(
 
     The rule: a pixel that isn't observed, with observed pixels of its column both above and below it within `GAP_REACH`
     rows, gets the linear interpolation between the nearest two. Give that many rows around [start, stop) where the
-    image has them. A pixel at the edge of the scene's footprint has an observed one on one side only and stays as it is.
+    image has them. A pixel outside the scene's footprint has observed ones on one side at most and stays as it is.
     """
     height = observed.shape[0]
     rows, columns = np.nonzero(~observed[start:stop])

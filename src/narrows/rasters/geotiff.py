@@ -1,4 +1,4 @@
-"""Raster files of one or several bands that are no product: the order and the scaling come from the file or the user."""
+"""Raster files that are no product: the order of the bands and the scaling come from the file or the user."""
 
 from __future__ import annotations
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 
 __all__ = ["SOLAR_IRRADIANCE", "earth_sun_distance", "radiance_to_reflectance"]
 
-# Mean exoatmospheric solar irradiance, W / (m² µm), of bands 1, 2, 3, 4, 5, 7: Chander, Markham, Helder, Summary of current
-# radiometric calibration coefficients for Landsat MSS, TM, ETM+, and EO-1 ALI sensors, Remote Sensing of Environment 113
-# (2009) 893-903, tables 3 and 4.
+# Mean exoatmospheric solar irradiance, W / (m² µm), of bands 1, 2, 3, 4, 5, 7: Chander, Markham, Helder, Summary of
+# current radiometric calibration coefficients for Landsat MSS, TM, ETM+, and EO-1 ALI sensors, Remote Sensing of
+# Environment 113 (2009) 893-903.
 SOLAR_IRRADIANCE: Mapping[str, Mapping[str, float]] = {
     "LANDSAT_4": {"B1": 1983.0, "B2": 1795.0, "B3": 1539.0, "B4": 1028.0, "B5": 219.8, "B7": 83.49},
     "LANDSAT_5": {"B1": 1983.0, "B2": 1796.0, "B3": 1536.0, "B4": 1031.0, "B5": 220.0, "B7": 83.44},
@@ -19,7 +19,7 @@ SOLAR_IRRADIANCE: Mapping[str, Mapping[str, float]] = {
 
 
 def earth_sun_distance(day: datetime.date) -> float:
-    """Astronomical units, to 0.0003: 1 - 0.01672 cos(0.9856° (day of the year - 4)), the approximation of Chander's table 6."""
+    """Astronomical units: 1 - 0.01672 cos(0.9856° (day of the year - 4)), right to some 0.0003."""
     return 1 - 0.01672 * math.cos(math.radians(0.9856 * (day.timetuple().tm_yday - 4)))
 
 

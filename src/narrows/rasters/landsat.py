@@ -63,7 +63,7 @@ def landsat_scaling(metadata: Metadata) -> LandsatScaling:
     spacecraft = metadata.find("SPACECRAFT_ID", *_IMAGE) or "an unnamed spacecraft"
     if sensor_id not in _SENSOR_IDS:
         raise InputError(
-            f"{metadata.name}: sensor {sensor_id or 'not named'} of {spacecraft} has no blue to short-wave infrared bands; "
+            f"{metadata.name}: sensor {sensor_id or 'not named'} of {spacecraft} has not the six bands; "
             f"known are {', '.join(_SENSOR_IDS)}"
         )
     sensor = SENSORS[_SENSOR_IDS[sensor_id]]
@@ -90,7 +90,7 @@ def read_landsat(container: Container, files: Files, overrides: Overrides) -> Pr
     prefixes = {PurePosixPath(each).name.rsplit("_MTL", 1)[0] for each in names}
     if len(prefixes) > 1:
         raise InputError(
-            f"{container.path}: holds several products ({', '.join(sorted(prefixes)[:3])}); keep each in a folder of its own"
+            f"{container.path}: holds several products ({', '.join(sorted(prefixes)[:3])}); keep each in its own folder"
         )
     chosen = next(each for ending in (".txt", ".xml", ".json") for each in names if each.lower().endswith(ending))
     metadata = parse_mtl(container.read_text(chosen), PurePosixPath(chosen).name)

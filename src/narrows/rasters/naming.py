@@ -87,7 +87,7 @@ def order_from_option(bands: Sequence[str | int] | Mapping[str, int], count: int
 
 
 def order_from_names(names: Sequence[str | None], sensor: Sensor | None, name: str) -> BandOrder | None:
-    """The order that the names (descriptions, variables, asset keys) of the bands of `name` give; None if they give none.
+    """The order that the bands' names (descriptions, variables, asset keys) in `name` give; None if they give none.
 
     Names are colours (``"blue"``, ``"swir16"``) or band codes (``"B02"``, ``"SR_B2"``). Codes mean different
     bands on different sensors: `sensor` settles it, else the set of codes where it belongs to one order only.
@@ -119,7 +119,7 @@ def order_from_names(names: Sequence[str | None], sensor: Sensor | None, name: s
             f"{name}: its bands {', '.join(codes)} are no known sensor's six bands; give the order with --bands"
         )
     chosen = fitting[0]
-    indexes = {band: number for band, code in chosen.bands.items() if (number := _number(code, codes))}
+    indexes = {band: at for band, code in chosen.bands.items() if (at := _number(code, codes))}
     if "nir" not in indexes and chosen.name == "sentinel-2" and "8A" in codes:
         indexes["nir"] = codes["8A"]
     _require_all(indexes, name)

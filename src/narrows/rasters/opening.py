@@ -52,14 +52,15 @@ def open_scene(
 ) -> Scene:
     """Open a scene as six bands of reflectance.
 
-    `path` is one of: a GeoTIFF, COG or other raster of several bands; a Landsat folder or .tar; a Sentinel-2 SAFE folder or
-    .zip; an HLS folder; a STAC item (a JSON file or its http address); an xarray array or dataset; or, here or as `files`,
-    six single-band files as a list in the order of `BANDS` or a mapping from band to file.
+    `path` is one of: a GeoTIFF, COG or other raster of several bands; a Landsat folder or .tar; a Sentinel-2 SAFE
+    folder or .zip; an HLS folder; a STAC item (a JSON file or its http address); an xarray array or dataset; or, here
+    or as `files`, six single-band files as a list in the order of `BANDS` or a mapping from band to file.
 
-    The rest overrides what the scene says of itself: `sensor` (see `SENSORS`), `bands` (a name for each band of the file,
-    six numbers, or a mapping), `scale` and `offset` (reflectance = number x scale + offset), `nodata`.
+    The rest overrides what the scene says of itself: `sensor` (see `SENSORS`), `bands` (a name for each band of the
+    file, six numbers, or a mapping), `scale` and `offset` (reflectance = number x scale + offset), `nodata`.
 
-    Nothing but metadata is read until rows are asked for. What is applied is logged, and stands in `scene.applied`. ::
+    Besides metadata, a few small windows are read, to see whether the reflectance is plausible.
+    What is applied is logged, and stands in `scene.applied`. ::
 
         with open_scene("LC09_L2SP_231062_20230723_20230802_02_T1") as scene:
             top = scene.read(0, 256)
@@ -131,7 +132,7 @@ def _read_container(container: Container, opened: Files, sensor: Sensor | None, 
             product = read(container, opened, overrides)
             if sensor is not None and sensor != product.sensor:
                 raise InputError(
-                    f"{container.path}: --sensor {sensor.name}, but its metadata say {product.sensor.name}; leave it out"
+                    f"{container.path}: --sensor {sensor.name}, but it is of {product.sensor.name}; leave it out"
                 )
             return product
     raise InputError(

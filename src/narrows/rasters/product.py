@@ -41,7 +41,7 @@ class Product:
     """Six layers in the order of `BANDS`, and what was found out on the way.
 
     `applied` says in words what is applied to the numbers and where that was read. `pixel_size` (metres) is for files
-    without a CRS whose metadata know the size of a pixel. `fill_gaps` asks for the gaps of ETM+ to be filled for the network.
+    without a CRS whose metadata know the size of a pixel. `fill_gaps` asks for ETM+'s gaps to be filled.
     """
 
     name: str

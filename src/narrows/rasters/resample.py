@@ -11,14 +11,14 @@ __all__ = ["double_bilinear", "needed_range", "repeat_nearest"]
 
 
 def needed_range(start: int, stop: int, count: int) -> tuple[int, int]:
-    """The coarse rows (or columns) of `count` that the fine ones [start, stop) are made of, twice as many on the whole."""
+    """The coarse rows (or columns), of `count`, that the fine ones [start, stop) are made of."""
     return max(0, (start + 1) // 2 - 1), min(count, stop // 2 + 1)
 
 
 def _neighbours(
     start: int, stop: int, first: int, count: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
-    # The centre of fine pixel i lies at (i + 0.5) / 2 - 0.5 on the coarse axis: half-pixel aligned, clamped at the ends.
+    # The centre of fine pixel i lies at (i + 0.5) / 2 - 0.5 on the coarse axis: half-pixel aligned; ends repeat.
     fine = np.arange(start, stop)
     lower = (fine + 1) // 2 - 1
     weight = np.where(fine % 2 == 0, np.float32(0.75), np.float32(0.25))
@@ -34,7 +34,7 @@ def double_bilinear(
     origin: tuple[int, int],
     size: tuple[int, int],
 ) -> NDArray[np.float32]:
-    """Fine rows and columns [start, stop) from `coarse` (..., n, m), bilinear, as `interpolate(scale_factor=2)` makes them.
+    """Fine rows and columns [start, stop) from `coarse` (..., n, m), bilinear, as torch's `interpolate` by 2 has them.
 
     `origin` is the coarse row and column of ``coarse[..., 0, 0]``; `size` is the coarse image's height and width. The
     coarse rows and columns must include those of `needed_range`.
@@ -44,7 +44,8 @@ def double_bilinear(
     share = weight[:, None]
     tall = data[..., below, :] * (1 - share) + data[..., above, :] * share
     left, right, weight = _neighbours(*columns, origin[1], size[1])
-    return tall[..., left] * (1 - weight) + tall[..., right] * weight
+    fine: NDArray[np.float32] = tall[..., left] * (1 - weight) + tall[..., right] * weight
+    return fine
 
 
 def any_neighbour(

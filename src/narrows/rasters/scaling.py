@@ -23,7 +23,7 @@ _SAMPLE_SIDE = 64
 
 @dataclass(frozen=True)
 class Scaling:
-    """Reflectance = number x `scale` + `offset`, one each of the six bands; `fills` are numbers of pixels not observed."""
+    """Reflectance = number x `scale` + `offset`, one for each band; `fills` are numbers of pixels not observed."""
 
     scale: tuple[float, ...]
     offset: tuple[float, ...]
@@ -103,7 +103,7 @@ def unknown_scaling(name: str, what: str) -> InputError:
 
 
 def looks_like_reflectance(layers: Sequence[tuple[Image, int]], fills: Sequence[tuple[float, ...]]) -> str | None:
-    """Whether floating-point numbers read as reflectance: in words which range a few windows hold, or None if they don't."""
+    """The range that a few windows hold, in words, if floating-point numbers can be reflectance; None if they can't."""
     low, high = np.inf, -np.inf
     for (image, index), fill in zip(layers, fills, strict=True):
         for at in range(_SAMPLES):

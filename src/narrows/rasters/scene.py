@@ -30,10 +30,11 @@ __all__ = ["Rows", "Scene"]
 class Rows:
     """Rows [`start`, `stop`) of a scene.
 
-    `reflectance`: float32 (6, n, width), finite everywhere, in the order of `BANDS`; kept within -0.2 to 1.6 (a saturated
-    pixel has the largest value its product can say, a negative one stays negative). `observed`: bool (n, width), false
-    where any of the six bands is fill, no-data or not finite. There the reflectance is 0 in all bands, except in `filled`
-    pixels, bool (n, width): gaps of ETM+ interpolated down the columns for the network; they are not observed either.
+    `reflectance`: float32 (6, n, width), finite everywhere, in the order of `BANDS`; kept within -0.2 to 1.6 (a
+    saturated pixel has the largest value its product can say, a negative one stays negative). `observed`: bool
+    (n, width), false where any of the six bands is fill, no-data or not finite. There the reflectance is 0 in all
+    bands, except in `filled` pixels, bool (n, width): gaps of ETM+ interpolated down the columns for the network; they
+    are not observed either.
     """
 
     start: int
@@ -102,7 +103,7 @@ class Scene:
     def transform(self) -> Affine | None:
         if self._base_transform is None:
             return None
-        return self._base_transform * Affine.translation(self._origin[1], self._origin[0])
+        return self._base_transform @ Affine.translation(self._origin[1], self._origin[0])
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -111,9 +112,9 @@ class Scene:
 
     @property
     def grid_origin(self) -> tuple[int, int]:
-        """The row and column of the top-left pixel on the absolute grid: origin / pixel size, counted downward and right.
+        """The row and column of the top-left pixel on the absolute grid: origin / pixel size, counted down and right.
 
-        A crop and its scene agree on it. Without a georeference, or on a rotated grid, it counts from the file's own corner.
+        A crop and its scene agree on it. Without a georeference, or on a rotated grid, it starts at the corner.
         """
         row, column = self._origin
         place = self._base_transform
@@ -163,7 +164,7 @@ class Scene:
         if transform is None:
             raise InputError(f"{self.name}: the scene has no georeference; cut it by rows and columns")
         west, south, east, north = bounds
-        corners = [~transform * corner for corner in ((west, north), (east, north), (west, south), (east, south))]
+        corners = [~transform @ corner for corner in ((west, north), (east, north), (west, south), (east, south))]
         left, right = min(x for x, _ in corners), max(x for x, _ in corners)
         top, bottom = min(y for _, y in corners), max(y for _, y in corners)
         rows = max(0, math.floor(top + 1e-6)), min(self.height, math.ceil(bottom - 1e-6))
@@ -196,7 +197,7 @@ class Scene:
         return Rows(start, stop, reflectance, observed, filled)
 
     def read_clouds(self, start: int, stop: int) -> NDArray[np.uint8] | None:
-        """Rows [start, stop) of the product's own cloud mask, uint8 (n, width): 1 cloud, its margin or its shadow, else 0.
+        """Rows [start, stop) of the product's own cloud mask, uint8 (n, width): 1 cloud, its margin or shadow, else 0.
 
         None where the product has none. A coarser mask is repeated on the scene's grid.
         """
@@ -216,7 +217,7 @@ class Scene:
         return repeat_nearest(mask, rows, columns, (coarse_rows[0], coarse_columns[0]), factor)
 
     def pixel_areas(self, start: int, stop: int) -> NDArray[np.float64] | None:
-        """Square metres of a pixel in each of the rows [start, stop), float64 (n,); None where nothing tells a pixel's size.
+        """Square metres of a pixel in each of the rows [start, stop), float64 (n,); None where nothing tells its size.
 
         See `narrows.rasters.areas.pixel_areas`.
         """
@@ -247,7 +248,7 @@ class Scene:
         return (start + row, stop + row), (column, column + self.width)
 
     def _read_plain(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Reflectance (6, n, width) as the files have it, within `LIMITS` but perhaps not finite, and where it is observed."""
+        """Reflectance (6, n, width) as the files have it, within `LIMITS` or NaN, and where it is observed."""
         rows, columns = self._in_file(start, stop)
         shape = stop - start, self.width
         reflectance = np.empty((len(BANDS), *shape), dtype=np.float32)
@@ -275,7 +276,7 @@ class Scene:
 
 
 class _RowBuffer:
-    """Keeps the rows last read, so that windows that overlap read only what is new. Rows may be negative (above a crop)."""
+    """Keeps the rows last read, so that windows that overlap read only what is new."""
 
     def __init__(self, read: Callable[[int, int], tuple[NDArray[np.float32], NDArray[np.bool_]]]):
         self._read = read
@@ -285,7 +286,7 @@ class _RowBuffer:
     def read(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         first, last = self._rows
         if self._kept is not None and first <= start < last <= stop:
-            reflectance, observed = (part[..., start - first :, :] for part in self._kept)
+            reflectance, observed = self._kept[0][:, start - first :], self._kept[1][start - first :]
             if last < stop:
                 more = self._read(last, stop)
                 reflectance = np.concatenate([reflectance, more[0]], axis=1)
@@ -345,10 +346,10 @@ def _factor(product: Product, finest: Image, image: Image, any_factor: bool = Fa
             f"{product.name}: its bands are in different CRSs: {finest.name} in {names[0]}, {image.name} in {names[1]}"
         )
     if finest.transform is not None and image.transform is not None:
-        wanted = finest.transform * Affine.scale(factor)
+        wanted = finest.transform @ Affine.scale(factor)
         tolerance = 0.01 * math.sqrt(abs(finest.transform.determinant))
         corners = [(0, 0), (image.width, image.height)]
-        apart = max(math.dist(wanted * corner, image.transform * corner) for corner in corners)
+        apart = max(math.dist(wanted @ corner, image.transform @ corner) for corner in corners)
         if apart > tolerance * factor * (1 + image.width / 1000):
             raise InputError(
                 f"{product.name}: its bands lie on different grids: {image.name} is {apart:.6g} units off {finest.name}"

@@ -108,7 +108,7 @@ class RasterSource:
 class RasterSink:
     """Writes rows to a tiled, compressed GeoTIFF. A row sink and a context manager.
 
-    The file appears at `path` when the block ends well; after any exception nothing is left of it. For a Cloud Optimized
+    The file appears at `path` when the block ends well; after any exception nothing is left. For a Cloud Optimized
     GeoTIFF with overviews use `CogSink`. `transform` is that of the output's own grid (see `scaled_transform`).
 
     Raises:
@@ -190,4 +190,4 @@ def scaled_transform(transform: Affine | None, size: tuple[int, int], output: tu
     """The transform of an output of `output` (height, width) that covers what an image of `size` covers."""
     if transform is None:
         return None
-    return transform * Affine.scale(size[1] / output[1], size[0] / output[0])
+    return transform @ Affine.scale(size[1] / output[1], size[0] / output[0])

@@ -42,8 +42,8 @@ def is_item_address(text: str) -> bool:
 def read_item(address: str, files: Files, sensor: Sensor | None, overrides: Overrides) -> Product:
     """The item at `address`: bands by common name (or asset name), scaling from `raster:bands` (or the files).
 
-    Where an item says that the Sentinel-2 offset has been applied to the pixels already (`earthsearch:boa_offset_applied`),
-    an offset that it states all the same is not applied again.
+    Where an item says that the Sentinel-2 offset has been applied to the pixels already
+    (`earthsearch:boa_offset_applied`), an offset that it states all the same is not applied again.
 
     Raises:
         InputError: the item can't be read, lacks a band, or doesn't say how its numbers become reflectance.

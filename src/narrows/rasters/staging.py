@@ -18,7 +18,7 @@ def check_output_path(path: Path, *, overwrite: bool) -> None:
     """Refuse `path` as an output before any work is done.
 
     Raises:
-        OutputError: it exists and `overwrite` is false, it is a folder, or its folder isn't there or can't be written to.
+        OutputError: it exists and `overwrite` is false, it is a folder, or its folder isn't there or not writable.
     """
     folder = path.parent
     if not folder.is_dir():

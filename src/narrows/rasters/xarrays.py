@@ -25,7 +25,7 @@ _COLUMNS = ("x", "lon", "longitude", "easting")
 
 
 class ArrayImage:
-    """One band of an xarray object, computed by windows. A dask-backed array is computed by whole rows of its chunks."""
+    """One band of an xarray object, computed by windows; a dask-backed one by whole rows of its chunks."""
 
     count = 1
 
