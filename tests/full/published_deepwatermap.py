@@ -12,7 +12,7 @@ WIDTHS = (4, 16, 64, 256, 1024)
 
 
 def _convolution(x, filters: int, kernel: int, stride: int = 1, relu: bool = True):
-    x = keras.layers.Conv2D(filters, kernel, stride, "same", use_bias=False, kernel_initializer="he_uniform")(x)
+    x = keras.layers.Conv2D(filters, kernel, stride, "same", use_bias=False)(x)
     x = keras.layers.BatchNormalization()(x)
     return keras.layers.ReLU()(x) if relu else x
 
@@ -37,8 +37,12 @@ def published_network():
 
 
 def randomise(model, image: np.ndarray, seed: int) -> None:
-    """Random batch norm; the last one's statistics so that `image` (H, W, 6) gives neither all water nor all land."""
+    """Random kernels and batch norm; the last norm's statistics are those of `image` (H, W, 6), lest all be water."""
     rng = np.random.default_rng(seed)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Conv2D):
+            bound = np.sqrt(6 / np.prod(layer.kernel.shape[:3]))
+            layer.set_weights([rng.uniform(-bound, bound, layer.kernel.shape)])
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     for norm in norms:
         channels = norm.gamma.shape[0]

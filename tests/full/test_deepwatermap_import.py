@@ -92,7 +92,8 @@ def test_the_authors_inference_agrees(pair, chip, size):
     finite = np.where(np.isfinite(image), image, 0)
     with torch.inference_mode():
         given = AsPublished(network, finite.min(), finite.max())(as_tensor(image))
-    assert np.abs(given[0, 0].numpy() - expected).max() <= 1e-5
+    # The sharpening is up to four times as steep as what it sharpens.
+    assert np.abs(given[0, 0].numpy() - expected).max() <= 4e-5
 
 
 @pytest.mark.parametrize("size", [(1, 2), (5, 4), (7, 9), (8, 8), (31, 16)])
