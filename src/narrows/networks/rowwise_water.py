@@ -1,0 +1,79 @@
+"""The compact default water network, shaped for running row by row."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from narrows.layers.convolution import ConvNorm, PixelShuffleUp, WideRowBlock
+
+__all__ = ["RowwiseWater", "rowwise_water"]
+
+
+class RowwiseWater(nn.Module):
+    """A fully convolutional map of surface water, below 500,000 parameters.
+
+    Four scales (1, 1/2, 1/4, 1/8). Channels grow as the sides halve so that each level of the encoder holds
+    at most four values for each pixel of the image; full resolution is touched by two narrow convolutions only.
+    What the network sees beyond its neighbours it sees along the row, by dilation along columns, which costs no
+    line buffer; down the rows its kernels are all 3 high, so that the delay stays below a hundred rows. There is
+    no barrier: no statistic of the whole image enters.
+
+    Input: float (N, 6, H, W), reflectance of blue, green, red, nir, swir1, swir2, at the surface or at the top of
+    the atmosphere, nominally 0 to 1. Values outside are clamped; what is not finite must be replaced (by 0)
+    beforehand. Any H and W of at least 1: sides are padded by replication to multiples of 8 and cropped again.
+
+    Output: ``(water, hidden)``, two float tensors (N, 1, H, W) of probabilities 0 to 1: open water, and
+    hidden by cloud or cloud shadow.
+
+    Args:
+        widths: channels at scales 1, 1/2, 1/4 and 1/8.
+        depths: residual blocks at scales 1/4 and 1/8.
+    """
+
+    bands = ("blue", "green", "red", "nir", "swir1", "swir2")
+    stride = 8
+
+    def __init__(self, widths: tuple[int, int, int, int] = (8, 16, 32, 96), depths: tuple[int, int] = (1, 2)) -> None:
+        super().__init__()
+        full, half, quarter, eighth = widths
+        self.fine = ConvNorm(6, full, 3, activation=False)
+        self.down_half = ConvNorm(6, half, 3, stride=2)
+        self.encode_half = ConvNorm(half, half, 3)
+        self.down_quarter = ConvNorm(half, quarter, 3, stride=2)
+        self.encode_quarter = nn.Sequential(*[WideRowBlock(quarter, 1) for _ in range(depths[0])])
+        self.down_eighth = ConvNorm(quarter, eighth, 3, stride=2)
+        self.encode_eighth = nn.Sequential(*[WideRowBlock(eighth, 2 + k) for k in range(depths[1])])
+        self.up_quarter = PixelShuffleUp(eighth, quarter)
+        self.decode_quarter = WideRowBlock(quarter, 1)
+        self.up_half = PixelShuffleUp(quarter, half)
+        self.decode_half = ConvNorm(half, half, 3)
+        self.up_full = PixelShuffleUp(half, full)
+        self.decode_full = ConvNorm(full, full, 3)
+        self.head = nn.Conv2d(full, 2, 1)
+
+    def logits(self, reflectance: Tensor) -> Tensor:
+        """Logits (N, 2, H, W) of water and of hidden, for the losses of training."""
+        height, width = reflectance.shape[-2:]
+        below, right = -height % self.stride, -width % self.stride
+        # The square root spreads the dark end, where water, shadow and burnt ground have to be told apart.
+        x = torch.sqrt(torch.clamp(reflectance, 0.0, 1.0))
+        if below or right:
+            x = F.pad(x, (0, right, 0, below), mode="replicate")
+        half = self.encode_half(self.down_half(x))
+        quarter = self.encode_quarter(self.down_quarter(half))
+        y = self.encode_eighth(self.down_eighth(quarter))
+        y = self.decode_quarter(F.relu(quarter + self.up_quarter(y)))
+        y = self.decode_half(F.relu(half + self.up_half(y)))
+        y = self.head(self.decode_full(F.relu(self.fine(x) + self.up_full(y))))
+        return y[..., :height, :width]
+
+    def forward(self, reflectance: Tensor) -> tuple[Tensor, Tensor]:
+        probability = torch.sigmoid(self.logits(reflectance))
+        return probability[:, :1], probability[:, 1:]
+
+
+def rowwise_water() -> RowwiseWater:
+    """The default water network with random weights, in training mode."""
+    return RowwiseWater()

@@ -1,0 +1,1 @@
+"""How the weights in the package were made, and how to make them again."""
