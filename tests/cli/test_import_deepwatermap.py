@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import errno
+from pathlib import Path
+
 import pytest
 import torch
 from click.testing import CliRunner
@@ -25,6 +28,18 @@ def test_weights_are_written_and_load(tmp_path, monkeypatch):
     again.load_state_dict(load_file(output))
     assert torch.equal(again.encoder[3].first.convolution.weight, state["encoder.3.first.convolution.weight"])
     assert [path.name for path in tmp_path.iterdir()] == ["weights.safetensors"]
+
+
+def test_a_disk_that_fills_leaves_nothing(tmp_path, monkeypatch):
+    def fill(path, content):
+        path.write_text("partly")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(deepwatermap_import, "import_checkpoint", lambda checkpoint: deepwatermap_v2().state_dict())
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    with pytest.raises(NarrowsError, match="No space left on device"):
+        run(tmp_path / "cp.135.ckpt", "-o", tmp_path / "weights.safetensors")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_existing_output_is_kept(tmp_path):

@@ -39,12 +39,12 @@ def command(checkpoint: Path, output: Path, overwrite: bool) -> None:
     state = import_checkpoint(checkpoint)
     check_space({output: sum(tensor.nbytes for tensor in state.values())})
 
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
+    content = save(state, metadata={"network": "narrows.networks.deepwatermap:deepwatermap_v2"})
     with StagedOutputs(overwrite=overwrite) as outputs:
         try:
-            save_file(state, outputs.add(output), metadata={"network": "narrows.networks.deepwatermap:deepwatermap_v2"})
-        except (SafetensorError, OSError) as error:
-            raise OutputError(f"{output}: can't be written ({str(error).splitlines()[0]})") from error
+            outputs.add(output).write_bytes(content)
+        except OSError as error:
+            raise OutputError(f"{output}: can't be written ({error.strerror})") from error
     click.echo(f"{output}: the weights of DeepWaterMapV2, {sum(t.numel() for t in state.values() if t.dim()):,} values")

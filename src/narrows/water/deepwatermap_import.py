@@ -37,7 +37,7 @@ def read_checkpoint(checkpoint: Path) -> dict[tuple[int, str], NDArray[Any]]:
         InputError: there is no such checkpoint, it can't be read, or TensorFlow isn't installed.
     """
     prefix = _prefix(checkpoint)
-    # Without this TensorFlow prints a page about the processor and the GPU that it isn't going to use.
+    # TensorFlow remarks on processor and GPU, of which reading needs neither; this silences what can be silenced.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         import tensorflow as tf
