@@ -31,7 +31,7 @@ from narrows.water.simulation import simulate_scene
 __all__ = ["Samples", "train"]
 
 SEED = 306
-STEPS = 5000
+STEPS = 4200
 REAL, SIMULATED = 12, 4
 PEAK_RATE = 2e-3
 HIDDEN_SHARE = 0.5
@@ -172,7 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     with torch.no_grad():
         # From here on water begins at 0.5, whichever threshold was best.
-        model.head.bias -= torch.tensor([math.log(threshold / (1 - threshold)), 0.0])
+        model.get_parameter("head.bias")[0] -= math.log(threshold / (1 - threshold))
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     save_file(state, options.out / "default.safetensors")
     (options.out / "default.json").write_text(json.dumps(report, indent=1) + "\n")

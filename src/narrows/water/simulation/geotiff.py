@@ -9,6 +9,8 @@ import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.errors import CRSError, RasterioError
 from rasterio.windows import Window
 
 from narrows.errors import InputError, OutputError
@@ -56,18 +58,22 @@ def write_scene(
         borders: leave the corners outside the slanted footprint without data, as in a Landsat scene.
 
     Raises:
-        InputError: for a size below 1 or a negative seed.
+        InputError: for a size below 1, a negative seed or an unknown CRS.
         OutputError: where an output exists (and not `overwrite`) or can't be written; nothing is left then.
     """
     if height < 1 or width < 1 or seed < 0:
         raise InputError(f"a simulated scene of {height} x {width} from seed {seed} can't be made")
+    try:
+        grid_crs = CRS.from_user_input(crs)
+    except CRSError as error:
+        raise InputError(f"crs {crs!r} is not known: {error}") from error
     places = [Path(path)] + ([Path(truth)] if truth else [])
     for place in places:
         check_output_path(place, overwrite=overwrite)
     staged = [temporary_path(place, "simulated") for place in places]
     try:
-        _write(staged, height, width, seed, crs, transform, borders)
-    except (OSError, rasterio.errors.RasterioError) as error:
+        _write(staged, height, width, seed, grid_crs, transform, borders)
+    except (OSError, RasterioError) as error:
         discard(*staged)
         raise OutputError(f"{path}: the simulated scene can't be written ({error})") from error
     except BaseException:
@@ -77,7 +83,7 @@ def write_scene(
         put_in_place(part, place)
 
 
-def _write(files: list[Path], height: int, width: int, seed: int, crs: str, transform: Affine, borders: bool) -> None:
+def _write(files: list[Path], height: int, width: int, seed: int, crs: CRS, transform: Affine, borders: bool) -> None:
     grid = {
         "driver": "GTiff",
         "height": height,

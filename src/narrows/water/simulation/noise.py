@@ -41,7 +41,7 @@ class FractalNoise:
     gain: float = 0.5
 
     def rows(self, start: int, stop: int, width: int) -> Array:
-        """Rows [start, stop), start >= -1, of the field: float32 (stop - start, width)."""
+        """Rows [start, stop), start >= -2, of the field: float32 (stop - start, width)."""
         total = np.zeros((stop - start, width), np.float32)
         step, amplitude, power = self.coarsest, 1.0, 0.0
         while step >= self.finest:
@@ -53,7 +53,7 @@ class FractalNoise:
     def _octave(self, step: int, start: int, stop: int, width: int) -> Array:
         first, last = start // step, (stop - 1) // step + 3
         columns = -(-width // step) + 3
-        # Row -1 of the plane reaches down to lattice row -1; seeds must not be negative.
+        # Rows above 0 reach up to lattice row -1; seeds must not be negative.
         lattice = np.stack(
             [
                 np.random.default_rng([self.seed, self.key, step, r + 2]).standard_normal(columns)

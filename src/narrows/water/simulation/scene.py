@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from narrows.errors import InputError
 from narrows.water.simulation.noise import FractalNoise, cell_values, white_noise
 from narrows.water.simulation.spectra import (
+    ASH,
     BURNT,
     LAND_BY_DRYNESS,
     SNOW,
@@ -57,7 +58,7 @@ class Scenery:
         self.river_width = float(draw.uniform(2.0, 9.0))
         self.sea_level = float(draw.uniform(1.2, 2.6))
         self.lake_level = float(draw.uniform(1.5, 2.4))
-        self.turbidity = float(draw.uniform(0.1, 0.75))
+        self.turbidity = float(draw.uniform(0.05, 0.85))
         self.snow_level = float(draw.uniform(1.6, 5.0))
         self.farmed = float(draw.uniform(-0.8, 1.2))
         self.tilt = float(draw.uniform(0, 1.5))
@@ -73,8 +74,8 @@ class Scenery:
 
     def rows(self, start: int, stop: int, width: int) -> tuple[Array, NDArray[np.uint8]]:
         """Rows [start, stop): reflectance float32 (6, rows, width) and water 0 or 1, uint8 (rows, width)."""
-        # Slopes need a row on either side.
-        a, b = start - 1, stop + 1
+        # The slope of the ground needs a row on either side; so does the distance to water that the ground rises from.
+        a, b = start - 2, stop + 2
         character = self.character.rows(a, b, width)
         water = self._water_distance(a, b, width, character)
         relief = self.relief.rows(a, b, width)
@@ -84,7 +85,7 @@ class Scenery:
         rugged = self.ruggedness * np.clip(0.6 + 0.7 * character, 0.1, 1.5)
         light = np.clip(1 + rugged * (0.16 * across + 0.12 * down), 0.18, 1.7)
 
-        inner = slice(1, -1)
+        inner = slice(2, -2)
         character, relief, water, light = (x[inner] for x in (character, relief, water, light))
         land = self._land(start, stop, width, character, relief, water) * light
         stain = np.clip(self.turbidity + 0.2 * character - 0.004 * np.clip(water, 0, 60), 0, 1)
@@ -119,8 +120,10 @@ class Scenery:
         town = np.clip((self.settlement.rows(start, stop, width) - 1.7) * 3, 0, 0.9)
         roofs = np.clip(1 + 0.35 * white_noise(self.seed, 22, start, stop, width)[0], 0.4, 2.5)
         land += town * (URBAN[:, None, None] * roofs - land)
-        burnt = np.clip((self.burning.rows(start, stop, width) - 2.1) * 6, 0, 0.95)
-        land += burnt * (BURNT[:, None, None] * (1 + 0.1 * grain) - land)
+        burnt = np.clip((self.burning.rows(start, stop, width) - 1.8) * 6, 0, 0.95)
+        fresh = np.clip(0.5 + 0.8 * relief, 0, 1)
+        scar = BURNT[:, None, None] + fresh * (ASH - BURNT)[:, None, None]
+        land += burnt * (scar * (1 + 0.1 * grain) - land)
         snow = np.clip((relief + 0.3 * cover - self.snow_level) * 4, 0, 1)
         land += snow * (SNOW[:, None, None] - land)
         return land.astype(np.float32)

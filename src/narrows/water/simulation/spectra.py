@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["BURNT", "LAND_BY_DRYNESS", "SNOW", "URBAN", "WATER_BY_TURBIDITY", "WET_SOIL"]
+__all__ = ["ASH", "BURNT", "LAND_BY_DRYNESS", "SNOW", "URBAN", "WATER_BY_TURBIDITY", "WET_SOIL"]
 
 LAND_BY_DRYNESS = np.array(
     [
@@ -27,10 +27,13 @@ WATER_BY_TURBIDITY = np.array(
         [0.045, 0.060, 0.036, 0.018, 0.007, 0.005],  # green
         [0.070, 0.110, 0.110, 0.050, 0.012, 0.008],  # turbid
         [0.085, 0.140, 0.180, 0.120, 0.022, 0.014],  # laden with silt
+        [0.105, 0.165, 0.240, 0.180, 0.034, 0.020],  # red mud
+        [0.200, 0.260, 0.300, 0.260, 0.050, 0.034],  # milky ponds of mines
     ],
     np.float32,
 )
 WET_SOIL = np.array([0.060, 0.080, 0.095, 0.140, 0.140, 0.090], np.float32)
 URBAN = np.array([0.110, 0.130, 0.150, 0.200, 0.220, 0.190], np.float32)
 BURNT = np.array([0.040, 0.045, 0.052, 0.085, 0.130, 0.120], np.float32)
+ASH = np.array([0.032, 0.035, 0.040, 0.050, 0.058, 0.056], np.float32)
 SNOW = np.array([0.820, 0.840, 0.820, 0.740, 0.110, 0.080], np.float32)

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from narrows.networks.rowwise_water import RowwiseWater, rowwise_water
+
+
+@pytest.fixture(scope="module")
+def network() -> RowwiseWater:
+    torch.manual_seed(0)
+    network = rowwise_water()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.2, 0.2)
+            module.running_var.uniform_(0.5, 2.0)
+    return network.eval()
+
+
+def test_is_compact(network: RowwiseWater) -> None:
+    assert sum(p.numel() for p in network.parameters()) < 500_000
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (7, 3), (8, 8), (33, 17)])
+def test_gives_two_probabilities_of_the_images_size(network: RowwiseWater, size: tuple[int, int]) -> None:
+    with torch.inference_mode():
+        water, hidden = network(torch.rand(2, 6, *size))
+    assert water.shape == hidden.shape == (2, 1, *size)
+    for map_ in (water, hidden):
+        assert ((map_ >= 0) & (map_ <= 1)).all()
+
+
+def test_reflectance_beyond_zero_and_one_counts_as_zero_and_one(network: RowwiseWater) -> None:
+    x = torch.rand(1, 6, 24, 24) * 3 - 1
+    with torch.inference_mode():
+        assert torch.equal(network(x)[0], network(x.clamp(0, 1))[0])
+
+
+def _touched(network: RowwiseWater, axis: int) -> tuple[int, int]:
+    """How far before and after a line of NaN the map is NaN: what cannot reach a pixel leaves it whole."""
+    size = [16, 16]
+    size[axis] = 416
+    x = torch.rand(1, 6, *size)
+    x.select(axis + 2, 208).fill_(torch.nan)
+    with torch.inference_mode():
+        felt = torch.isnan(network(x)[0][0, 0]).any(1 - axis).nonzero().flatten()
+    return 208 - int(felt.min()), int(felt.max()) - 208
+
+
+def test_looks_far_along_the_row_and_short_across(network: RowwiseWater) -> None:
+    above, below = _touched(network, 0)
+    left, right = _touched(network, 1)
+    assert max(above, below) < 100
+    assert min(left, right) > max(above, below)
+
+
+def test_no_barrier_a_crop_on_the_grid_agrees_far_from_its_border(network: RowwiseWater) -> None:
+    x = torch.rand(1, 6, 320, 16)
+    with torch.inference_mode():
+        whole, part = network(x)[0], network(x[:, :, 96:])[0]
+    torch.testing.assert_close(whole[:, :, 96 + 96 :], part[:, :, 96:], atol=1e-5, rtol=0)
