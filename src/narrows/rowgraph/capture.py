@@ -49,7 +49,7 @@ def export_at(model: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, 
 def capture(program: ExportedProgram) -> RowGraph:
     """The row graph of an exported network.
 
-    Inputs of three and more dimensions have rows in the last dimension but one; others are taken as values without rows.
+    Inputs of three and more dimensions have rows in the last dimension but one; others are values without rows.
     An operator that is not in the registry stays in the graph, marked as unsupported; nothing is refused here.
     """
     with torch.no_grad(), warnings.catch_warnings():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -18,7 +18,7 @@ __all__ = ["Call", "Operator", "Refusal", "Value", "lookup", "operator", "regist
 
 
 class Refusal(Exception):
-    """Raised by a family's function for arguments that it can't run strip by strip; its text says why and what to do."""
+    """Raised by a rule for arguments that can't be run strip by strip; its text says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -104,13 +104,14 @@ class Operator:
 
 
 Rule = Callable[[Call], "Operator | tuple[Operator, ...]"]
+R = TypeVar("R", bound=Rule)
 _rules: dict[str, Rule] = {}
 
 
-def operator(*targets: str) -> Callable[[Rule], Rule]:
+def operator(*targets: str) -> Callable[[R], R]:
     """Register a rule for ATen names such as ``"aten.conv2d.default"`` (or a custom operator's name)."""
 
-    def register(rule: Rule) -> Rule:
+    def register(rule: R) -> R:
         for target in targets:
             if target in _rules:
                 raise ValueError(f"{target} has two rules")

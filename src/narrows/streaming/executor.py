@@ -7,9 +7,10 @@ from typing import Any
 
 import torch
 
+from narrows.rowgraph.cutting import cut
 from narrows.rowgraph.graph import Node, RowGraph, Strip
 from narrows.streaming.ledger import Ledger
-from narrows.streaming.lines import LineBuffer, cut, empty_rows
+from narrows.streaming.lines import LineBuffer, empty_rows
 from narrows.streaming.memory import Headroom
 from narrows.streaming.plan import Books, input_queue, output_queue, tables
 from narrows.streaming.residency import Make, Residency

@@ -1,4 +1,4 @@
-"""Tensors by rows: cutting rows out of a value, and the line buffers that keep rows between strips."""
+"""Line buffers, which keep rows between strips, and writing rows into tensors."""
 
 from __future__ import annotations
 
@@ -6,18 +6,11 @@ import ctypes
 
 import torch
 
+from narrows.rowgraph.cutting import cut
 from narrows.rowgraph.graph import Node
 from narrows.rowgraph.rows import Axis
 
-__all__ = ["LineBuffer", "cut", "empty_rows", "paste"]
-
-
-def cut(value: torch.Tensor, axis: Axis, start: int, stop: int) -> torch.Tensor:
-    """Rows [start, stop) of `value`, counted from the first row that it holds; a view where memory allows."""
-    if axis.outer == 1:
-        return value.narrow(axis.dim, start, stop - start)
-    split = value.unflatten(axis.dim, (axis.outer, value.shape[axis.dim] // axis.outer))
-    return split.narrow(axis.dim + 1, start, stop - start).flatten(axis.dim, axis.dim + 1)
+__all__ = ["LineBuffer", "empty_rows", "paste"]
 
 
 def paste(target: torch.Tensor, axis: Axis, start: int, rows: torch.Tensor) -> None:

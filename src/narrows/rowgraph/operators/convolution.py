@@ -15,8 +15,8 @@ from narrows.rowgraph.rows import Axis, Window, missing_rows
 
 __all__: list[str] = []
 
-# Above this many input values PyTorch hands a float32 convolution to oneDNN, below it to its own im2col; strips take the
-# way that the full frame would take, so that both round alike.
+# Above this many input values PyTorch hands a float32 convolution to oneDNN, below it to its own im2col; strips take
+# the way that the full frame would take, so that both round alike.
 _ONEDNN_FROM = 20480
 
 

@@ -1,1 +1,185 @@
-"""Operators that make each element of their output from the same element of their inputs."""
+"""Operators that make each element of their output from the same element of their inputs, with broadcasting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from narrows.rowgraph.cutting import cut, each_in_place, on_strips
+from narrows.rowgraph.graph import Strip
+from narrows.rowgraph.registry import Call, Operator, Refusal, Value, operator
+from narrows.rowgraph.rows import Axis, RowNeed, Same, Whole
+
+__all__: list[str] = ["broadcast_axis", "broadcast_needs", "fitted"]
+
+ONE_INPUT = """
+    abs acos acosh angle asin asinh atan atanh bitwise_not ceil celu cos cosh deg2rad digamma elu erf erfc erfinv exp
+    exp2 expm1 floor frac gelu hardshrink hardsigmoid hardswish hardtanh i0 isfinite isinf isnan isneginf isposinf leaky_relu
+    lgamma log log10 log1p log2 log_sigmoid logical_not logit mish nan_to_num neg positive rad2deg reciprocal relu relu6
+    round rsqrt selu sgn sigmoid sign signbit silu sin sinc sinh softplus softshrink sqrt square tan tanh threshold trunc
+"""
+TWO_INPUTS = """
+    add.Tensor add.Scalar atan2.default bitwise_and.Tensor bitwise_and.Scalar bitwise_or.Tensor bitwise_or.Scalar
+    bitwise_xor.Tensor bitwise_xor.Scalar clamp.default clamp.Tensor clamp_max.default clamp_max.Tensor
+    clamp_min.default clamp_min.Tensor copysign.Tensor copysign.Scalar div.Tensor div.Scalar div.Tensor_mode div.Scalar_mode eq.Tensor
+    eq.Scalar floor_divide.default fmax.default fmin.default fmod.Tensor fmod.Scalar ge.Tensor ge.Scalar gt.Tensor
+    gt.Scalar heaviside.default hypot.default le.Tensor le.Scalar lerp.Scalar lerp.Tensor logaddexp.default
+    logaddexp2.default logical_and.default logical_or.default logical_xor.default lt.Tensor lt.Scalar max.other
+    maximum.default min.other minimum.default mul.Tensor mul.Scalar ne.Tensor ne.Scalar pow.Tensor_Tensor
+    pow.Tensor_Scalar pow.Scalar remainder.Tensor remainder.Scalar round.decimals rsub.Tensor rsub.Scalar sub.Tensor
+    sub.Scalar true_divide.Tensor xlogy.Tensor xlogy.Scalar_Other xlogy.Scalar_Self
+"""
+THREE_INPUTS = """
+    addcdiv.default addcmul.default where.self where.ScalarOther where.ScalarSelf masked_fill.Scalar masked_fill.Tensor
+"""
+FILLED = "full_like.default ones_like.default zeros_like.default"
+
+_NAMES = [f"aten.{name}.default" for name in ONE_INPUT.split()]
+_NAMES += [f"aten.{name}" for name in (TWO_INPUTS + THREE_INPUTS + " " + FILLED).split()]
+# What keeps every element exact to the bit whatever the strip; transcendental functions may round otherwise in the
+# vector lanes than in the remainder of a row.
+_EXACT = {
+    f"aten.{name}"
+    for name in (
+        *("relu.default", "relu6.default", "abs.default", "neg.default", "clamp.default", "hardtanh.default"),
+        *("add.Tensor", "sub.Tensor", "mul.Tensor", "maximum.default", "minimum.default"),
+    )
+}
+
+
+def broadcast_axis(values: list[Value], shape: tuple[int, ...]) -> Axis:
+    """The row axis of an element-wise result: that of the input with the most rows, counted from the last dimension."""
+    found: Axis | None = None
+    for value in values:
+        if value.rows is None:
+            continue
+        axis = Axis(value.rows.dim + len(shape) - len(value.shape), value.rows.count, value.rows.outer)
+        if found is None or axis.count > found.count:
+            found, axis = axis, found or axis
+        single = axis.count == 1 and axis.outer == 1
+        if axis.dim != found.dim or (not single and (axis.count, axis.outer) != (found.count, found.outer)):
+            raise Refusal(
+                "it combines values whose rows lie in different dimensions; permute or reshape one so that they agree"
+            )
+    assert found is not None
+    if found.count * found.outer != shape[found.dim]:
+        raise Refusal("it repeats one row of the image over the rows of a table; compute the table's rows beforehand")
+    return found
+
+
+def broadcast_needs(values: list[Value], axis: Axis) -> tuple[RowNeed | None, ...]:
+    """Row for row, except that a single row is needed by all."""
+    return tuple(
+        None if value.rows is None else Whole(1) if value.rows.count < axis.count else Same(axis.count)
+        for value in values
+    )
+
+
+def fitted(values: list[Value], axis: Axis, rank: int) -> Callable[[Strip], list[torch.Tensor]]:
+    """A function that gives the inputs of a strip; from whole values that hold every row, the strip's rows."""
+    tables = []
+    for value in values:
+        dim = axis.dim - rank + len(value.shape)
+        holds_rows = value.rows is None and dim >= 0 and value.shape[dim] == axis.outer * axis.count
+        tables.append(Axis(dim, axis.count, axis.outer) if holds_rows and value.shape[dim] > 1 else None)
+
+    def fit(strip: Strip) -> list[torch.Tensor]:
+        return [
+            tensor if table is None else cut(tensor, table, strip.start, strip.stop)
+            for tensor, table in zip(strip.inputs, tables, strict=True)
+        ]
+
+    return fit
+
+
+def elementwise(call: Call) -> Operator:
+    """Row r needs row r of each input; inputs without rows broadcast, or are read at the same row if they hold all."""
+    values = call.values
+    axis = broadcast_axis(values, call.shape)
+    fit, compute = fitted(values, axis, len(call.shape)), on_strips(call)
+    first = values[0]
+    keeps_kind = first.shape == call.shape and first.dtype == call.dtype and first.rows == axis
+    takes_tensor_first = isinstance(next(iter(call.arguments.values())), Value)
+    can_overwrite = keeps_kind and takes_tensor_first and each_in_place(call.target) is not None
+    return Operator(
+        call.target.split(".")[1],
+        tuple(values),
+        lambda strip: compute(strip, fit(strip), strip.may_overwrite),
+        axis,
+        needs=broadcast_needs(values, axis),
+        columns=_columns(values, call.shape),
+        overwrites=0 if can_overwrite else None,
+        bitwise=call.target in _EXACT,
+    )
+
+
+for _name in _NAMES:
+    operator(_name)(elementwise)
+
+
+@operator("aten.clone.default", "aten._to_copy.default", "aten.to.dtype", "aten.contiguous.default")
+def copied(call: Call) -> Operator:
+    """The same elements, perhaps of another dtype."""
+    (value,) = call.values
+    dtype = call.dtype
+    return Operator(
+        "copy", (value,), lambda strip: strip.inputs[0].to(dtype, copy=True), value.rows, columns=value.columns
+    )
+
+
+@operator("aten.alias.default", "aten.detach.default", "aten.lift_fresh_copy.default")
+def same(call: Call) -> Operator:
+    """The very same elements."""
+    (value,) = call.values
+    return Operator("alias", (value,), lambda strip: strip.inputs[0], value.rows, columns=value.columns, view_of=0)
+
+
+@operator("aten.dropout.default", "aten.feature_dropout.default", "aten.alpha_dropout.default")
+def dropout(call: Call) -> Operator:
+    """Nothing in eval mode."""
+    if call["train"] and call["p"] > 0:
+        raise Refusal("dropout that is on draws random numbers; switch it off (model.eval(), or training=False)")
+    return same(call)
+
+
+@operator(
+    "aten.rand_like.default",
+    "aten.randn_like.default",
+    "aten.randint_like.default",
+    "aten.bernoulli.default",
+    "aten.bernoulli.p",
+    "aten.multinomial.default",
+    "aten.normal.Tensor_float",
+    "aten.rrelu.default",
+    "aten.native_dropout.default",
+)
+def random(call: Call) -> Operator:
+    """Refused: a streamed run can't draw the numbers that the full frame would."""
+    raise Refusal("it draws random numbers, which differ from strip to strip; take it out or draw them beforehand")
+
+
+@operator("aten.prelu.default")
+def prelu(call: Call) -> Operator:
+    """``max(0, x) + weight * min(0, x)`` with a weight for all channels or for each."""
+    x, weight = call["self"], call["weight"]
+    if weight.rows is not None or x.rows.dim == 1:
+        raise Refusal("a PReLU whose weight changes along the rows")
+    function = torch.ops.aten.prelu.default
+    return Operator(
+        "prelu",
+        (x, weight),
+        lambda strip: function(*strip.inputs),
+        x.rows,
+        needs=(Same(x.rows.count), None),
+        bitwise=False,
+    )
+
+
+def _columns(values: list[Value], shape: tuple[int, ...]) -> Axis | None:
+    for value in values:
+        if value.columns is not None:
+            dim = value.columns.dim + len(shape) - len(value.shape)
+            if shape[dim] == value.columns.count:
+                return Axis(dim, shape[dim])
+    return None
