@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import signal
+import sys
 from importlib import import_module
 from typing import Any
 
 import click
+
+from narrows.cli.speaking import one_line_errors
 
 __all__ = ["main", "narrows"]
 
@@ -15,7 +18,7 @@ _COMMANDS = {
     "water": ("narrows.cli.water", "water"),
     "run": ("narrows.cli.run", "run"),
     "plan": ("narrows.cli.plan", "plan"),
-    "import-deepwatermap": ("narrows.cli.import_deepwatermap", "import_deepwatermap"),
+    "import-deepwatermap": ("narrows.cli.import_deepwatermap", "command"),
 }
 
 
@@ -28,6 +31,8 @@ class _Lazy(click.Group):
             return None
         module, name = _COMMANDS[cmd_name]
         command: click.Command = getattr(import_module(module), name)
+        if command.callback is not None and not hasattr(command.callback, "__wrapped__"):
+            command.callback = one_line_errors(command.callback)
         return command
 
 
@@ -45,11 +50,12 @@ def narrows() -> None:
 
 
 def main(args: list[str] | None = None) -> Any:
-    """The `narrows` command. A termination request is taken as an interrupt, so that nothing is left
-    half-written.
-    """
-    signal.signal(signal.SIGTERM, _terminate)
-    return narrows.main(args=args, prog_name="narrows")
+    """The `narrows` command. A request to terminate is taken as an interrupt, so that nothing is left half-written."""
+    try:
+        signal.signal(signal.SIGTERM, _terminate)
+        return narrows.main(args=args, prog_name="narrows")
+    except KeyboardInterrupt:  # outside a command: while starting or ending
+        sys.exit(130)
 
 
 def _terminate(number: int, frame: Any) -> None:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from narrows.errors import InputError
-from narrows.water.loading import load_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -87,6 +86,8 @@ def read_model(
         raise InputError(f"'{text}' is no network: name a .pt2 file, package.module:factory or file.py:factory")
     model = _call(_factory(place, name), text, given)
     if weights is not None:
+        from narrows.water.loading import load_weights
+
         load_weights(model, Path(weights))
     return model.eval()
 

@@ -7,7 +7,6 @@ import re
 import click
 
 from narrows.cli.model_argument import HELP, model_options
-from narrows.cli.speaking import one_line_errors
 from narrows.errors import InputError
 
 __all__ = ["plan"]
@@ -31,7 +30,6 @@ __all__ = ["plan"]
 @click.option("--strip", type=click.IntRange(min=1), help="Rows of a step; chosen if left out.")
 @model_options
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
-@one_line_errors
 def plan(
     model: str,
     size: str,

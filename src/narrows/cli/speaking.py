@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import click
 from narrows.errors import NarrowsError
 from narrows.units import format_bytes
 
-__all__ = ["one_line_errors", "progress_bar", "say"]
+__all__ = ["messages_shown", "one_line_errors", "progress_bar", "say"]
 
 
 class _OneLine(click.ClickException):
@@ -51,6 +52,25 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
 def say(text: str) -> None:
     """One line for the person watching, on standard error."""
     click.echo(text, err=True)
+
+
+class _Speaker(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        say(self.format(record))
+
+
+@contextmanager
+def messages_shown(*, quiet: bool) -> Iterator[None]:
+    """Show what the project's modules log: what was applied to a scene (unless `quiet`), and every warning."""
+    logger = logging.getLogger("narrows")
+    speaker, level = _Speaker(), logger.level
+    logger.addHandler(speaker)
+    logger.setLevel(logging.WARNING if quiet else logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(speaker)
+        logger.setLevel(level)
 
 
 @contextmanager

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from narrows.cli.speaking import one_line_errors, progress_bar, say
+from narrows.cli.speaking import messages_shown, one_line_errors, progress_bar, say
 from narrows.errors import InputError
 
 if TYPE_CHECKING:
@@ -105,16 +104,17 @@ def _options(command: Any) -> Any:
 
 @click.command(short_help="Map the surface water of whole scenes.", help=_HELP % {"command": "narrows water"})
 @_options
-@one_line_errors
 def water(**given: Any) -> None:
-    _water(**given)
+    with messages_shown(quiet=given["quiet"]):
+        _water(**given)
 
 
 @click.command("water", short_help="Map the surface water of whole scenes.", help=_HELP % {"command": "rio water"})
 @_options
 @one_line_errors
 def rio_water(**given: Any) -> None:
-    _water(**given)
+    with messages_shown(quiet=given["quiet"]):
+        _water(**given)
 
 
 def _water(
@@ -138,9 +138,7 @@ def _water(
     quiet: bool,
     **scene_options: Any,
 ) -> None:
-    if not quiet:
-        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    from narrows.water.batch import Job, identity, place_files, run_jobs, scene_name, write_summary
+    from narrows.water.batch import Job, check_summary, identity, place_files, run_jobs, scene_name, write_summary
     from narrows.water.mapping import MapOptions, MinimumArea
     from narrows.water.products import MapFiles, map_to_files, run_key
 
@@ -164,8 +162,8 @@ def _water(
         job.files.check(overwrite=overwrite)
         with open_scene(job.scene, **scene_options) as scene:
             clouds = choose_clouds(scene, mask_clouds, may_ask_network=model is None)
-            if not quiet:
-                _say_applied(job.name, scene, clouds)
+            if not quiet and clouds == "network":
+                say(f"{job.name}: clouds: by the default network, as the product has no mask of them")
             network = networks.get(hidden=clouds == "network")
             with progress_bar(job.name, shown=not quiet) as progress:
                 return map_to_files(
@@ -192,6 +190,7 @@ def _water(
         result = work(job)
         _show(result, as_json=as_json, quiet=quiet)
         return
+    check_summary(_folder(placed))
     jobs = [Job(s, scene_name(s), own, key(s)) for s, own in zip(scenes, placed, strict=True)]
     outcomes: list[Outcome] = []
     for outcome in run_jobs(jobs, work):
@@ -230,19 +229,11 @@ class _Networks:
         model, weights, arguments, gives = self._said
         if model is None or model.startswith("deepwatermap:"):
             return choose_network(model, gives, hidden=hidden)
-        return own_network(read_model(model, weights, arguments), model, gives)
+        return own_network(read_model(model, weights, arguments), Path(model).name, gives)
 
 
 def _folder(placed: list[MapFiles]) -> Path:
     return placed[0].mask.parent
-
-
-def _say_applied(name: str, scene: Any, clouds: str) -> None:
-    say(f"{name}: {scene.height} x {scene.width} pixels")
-    for what, value in dict(scene.applied).items():
-        say(f"  {what}: {value}")
-    if clouds != "none":
-        say(f"  clouds: {'the mask of the product' if clouds == 'product' else 'the opinion of the default network'}")
 
 
 def _show(result: MapResult, *, as_json: bool, quiet: bool) -> None:

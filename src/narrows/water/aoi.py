@@ -43,7 +43,7 @@ class AreaOfInterest:
         if self.outline is None:
             return None
         shape = (stop - start, self.columns[1] - self.columns[0])
-        place = transform * Affine.translation(0, start)
+        place = transform @ Affine.translation(0, start)
         return geometry_mask([self.outline], out_shape=shape, transform=place)
 
 

@@ -154,7 +154,7 @@ def _as_xarray(
     mask = _ArrayWriter(height, width)
     percent = _ArrayWriter(height, width) if with_probability else None
     statistics, _ = run_map(window, network, options, mask, probability=percent, progress=progress)
-    attributes = {f"applied_{key}": str(value) for key, value in dict(window.scene.applied).items()}
+    attributes: dict[str, Any] = {f"applied_{key}": str(value) for key, value in dict(window.scene.applied).items()}
     attributes |= {"model": f"{network.name} {network.digest}", "threshold": options.threshold}
     water = _on_grid(mask.array, "water", given, window)
     water.attrs |= {**attributes, "values": "0 land, 1 water, 254 hidden by cloud or shadow, 255 no data"}

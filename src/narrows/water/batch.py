@@ -12,10 +12,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from narrows.errors import InputError, NarrowsError, OutputError
+from narrows.errors import NarrowsError, OutputError
 from narrows.water.products import MapFiles, MapResult, is_finished
 
-__all__ = ["Job", "Outcome", "Status", "identity", "place_files", "run_jobs", "scene_name", "write_summary"]
+__all__ = [
+    "Job",
+    "Outcome",
+    "Status",
+    "check_summary",
+    "identity",
+    "place_files",
+    "run_jobs",
+    "scene_name",
+    "write_summary",
+]
 
 Status = Literal["done", "skipped", "failed"]
 SUMMARY = "water_summary.csv"
@@ -113,17 +123,27 @@ def run_jobs(jobs: Iterable[Job], work: Callable[[Job], MapResult]) -> Iterator[
             yield Outcome(job, "done", time.perf_counter() - begun, result)
 
 
-def write_summary(folder: Path, outcomes: Sequence[Outcome]) -> Path:
-    """Write what became of each scene to `water_summary.csv` in `folder`, replacing an earlier summary.
+def check_summary(folder: Path) -> Path:
+    """Where the summary goes.
 
     Raises:
-        InputError: a file of that name is no such summary.
+        OutputError: a file of that name is no such summary.
     """
     path = folder / SUMMARY
     if path.exists():
         with path.open(newline="", encoding="utf-8", errors="replace") as file:
             if file.readline().strip() != ",".join(_COLUMNS):
-                raise InputError(f"{path} exists and is no summary of this command; move it away")
+                raise OutputError(f"{path} exists and is no summary of this command; move it away")
+    return path
+
+
+def write_summary(folder: Path, outcomes: Sequence[Outcome]) -> Path:
+    """Write what became of each scene to `water_summary.csv` in `folder`, replacing an earlier summary.
+
+    Raises:
+        OutputError: a file of that name is no such summary.
+    """
+    path = check_summary(folder)
     beside = path.with_name(f".{path.name}.partial")
     with beside.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")

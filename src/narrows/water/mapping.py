@@ -108,7 +108,7 @@ class MapWindow:
         """The map's affine transform; None where the scene has none."""
         if self.scene.transform is None:
             return None
-        return self.scene.transform * Affine.translation(self.inner.left, self.inner.top)
+        return self.scene.transform @ Affine.translation(self.inner.left, self.inner.top)
 
     def pixel_areas(self, start: int, stop: int) -> NDArray[np.float64]:
         """Square metres of a pixel in each of the map's rows [start, stop); NaN where nothing tells."""

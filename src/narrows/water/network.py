@@ -87,9 +87,12 @@ class WaterNetwork:
 
         Raises:
             InputError: it gives something else.
-            CaptureError: it can't be read at this size.
+            CaptureError, NotStreamableError: it can't be read at this size, or not be run in one pass.
         """
+        from narrows.streaming.plan import check_streamable
+
         graph = _graph(self.module, height, width)
+        check_streamable(graph)
         shapes = [graph.nodes[index].shape for index in graph.outputs]
         if shapes != [(1, 2 if self.tells_hidden else 1, height, width)]:
             given = " and ".join(" x ".join(str(size) for size in shape[1:]) for shape in shapes)

@@ -9,31 +9,11 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 
-from narrows.errors import OutputError
+from narrows.errors import NarrowsError, OutputError
+from narrows.rasters.staging import check_output_path as check_output
 from narrows.units import format_bytes
 
 __all__ = ["StagedOutputs", "check_output", "check_space"]
-
-
-def check_output(path: Path, *, overwrite: bool) -> None:
-    """Refuse `path` as an output before any work is done.
-
-    Raises:
-        OutputError: it exists and `overwrite` is false, it is a folder, its folder doesn't exist or can't be
-        written to.
-    """
-    folder = path.parent
-    if not folder.is_dir():
-        raise OutputError(f"{path}: the folder {folder} doesn't exist; make it first")
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder; name a file")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists; pass --overwrite to replace it")
-    try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OutputError(f"{path}: the folder {folder} can't be written to ({error.strerror})") from error
 
 
 def check_space(needs: dict[Path, int]) -> None:
@@ -71,7 +51,7 @@ class StagedOutputs:
         """The path to write instead of `path` until everything is done.
 
         Raises:
-            OutputError: as `check_output`; or two outputs have the same path.
+            OutputError: the path can't be written, or two outputs have the same path.
         """
         check_output(path, overwrite=self._overwrite)
         if path.resolve() in {other.resolve() for other in self._staged}:
@@ -97,6 +77,11 @@ class StagedOutputs:
                     part.unlink()
         self._staged.clear()
 
+    def _in_users_terms(self, message: str) -> str:
+        for path, staged in self._staged.items():
+            message = message.replace(str(staged), str(path)).replace(staged.name, path.name)
+        return message
+
     @staticmethod
     def _parts(staged: Path) -> list[Path]:
         return [part for part in staged.parent.iterdir() if part.name.startswith(staged.stem)]
@@ -108,6 +93,8 @@ class StagedOutputs:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None:
+            if isinstance(error, NarrowsError):
+                error.args = (self._in_users_terms(str(error)),)
             self.discard()
             return
         try:

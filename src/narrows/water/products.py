@@ -7,6 +7,7 @@ import json
 import math
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,8 +18,9 @@ import rasterio
 
 import narrows
 from narrows.errors import OutputError
+from narrows.rasters.cog import CogSink
 from narrows.water.classes import COLOURS, NO_DATA, PROBABILITY_COLOURS
-from narrows.water.mapping import MapOptions, Progress, find_window, run_map
+from narrows.water.mapping import MapOptions, MapWindow, Progress, find_window, run_map
 from narrows.water.outputs import StagedOutputs, check_output, check_space
 from narrows.water.polygons import polygon_driver, write_polygons
 from narrows.water.quicklook import Caption, Overview, save_quicklook
@@ -124,7 +126,7 @@ def map_to_files(
     files.check(overwrite=overwrite)
     window = find_window(scene, network, options.aoi)
     height, width = window.inner.height, window.inner.width
-    raster_bytes = int(height * width * _COPIES / _COMPRESSION)
+    raster_bytes = CogSink.needed_bytes(width=width, height=height)
     check_space({path: raster_bytes for path in (files.mask, files.probability) if path})
     overview = Overview(height, width) if files.quicklook else None
     applied = {str(k): str(v) for k, v in dict(scene.applied).items()}
@@ -179,9 +181,7 @@ def is_finished(files: MapFiles, key: str) -> bool:
         return False
 
 
-def _cog(path: Path, window: Any, tags: dict[str, str], colours: dict[int, Any]) -> Any:
-    from narrows.rasters import CogSink
-
+def _cog(path: Path, window: MapWindow, tags: dict[str, str], colours: Mapping[int, tuple[int, ...]]) -> CogSink:
     return CogSink(
         path,
         width=window.inner.width,

@@ -1,0 +1,5 @@
+"""`python -m narrows`: the command line."""
+
+from narrows.cli import main
+
+main()
