@@ -31,6 +31,12 @@ class Value:
     rows: Axis | None
     columns: Axis | None = None
 
+    @property
+    def axis(self) -> Axis:
+        """The row axis of a value that has one."""
+        assert self.rows is not None
+        return self.rows
+
 
 @dataclass(frozen=True)
 class Call:

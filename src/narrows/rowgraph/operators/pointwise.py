@@ -14,24 +14,27 @@ from narrows.rowgraph.rows import Axis, RowNeed, Same, Whole
 __all__: list[str] = ["broadcast_axis", "broadcast_needs", "fitted"]
 
 ONE_INPUT = """
-    abs acos acosh angle asin asinh atan atanh bitwise_not ceil celu cos cosh deg2rad digamma elu erf erfc erfinv exp
-    exp2 expm1 floor frac gelu hardshrink hardsigmoid hardswish hardtanh i0 isfinite isinf isnan isneginf isposinf leaky_relu
-    lgamma log log10 log1p log2 log_sigmoid logical_not logit mish nan_to_num neg positive rad2deg reciprocal relu relu6
-    round rsqrt selu sgn sigmoid sign signbit silu sin sinc sinh softplus softshrink sqrt square tan tanh threshold trunc
+    abs acos acosh angle asin asinh atan atanh bitwise_not ceil celu cos cosh deg2rad digamma elu erf erfc erfinv
+    exp exp2 expm1 floor frac gelu hardshrink hardsigmoid hardswish hardtanh i0 isfinite isinf isnan isneginf
+    isposinf leaky_relu lgamma log log10 log1p log2 log_sigmoid logical_not logit mish nan_to_num neg positive
+    rad2deg reciprocal relu relu6 round rsqrt selu sgn sigmoid sign signbit silu sin sinc sinh softplus softshrink
+    sqrt square tan tanh threshold trunc
 """
 TWO_INPUTS = """
     add.Tensor add.Scalar atan2.default bitwise_and.Tensor bitwise_and.Scalar bitwise_or.Tensor bitwise_or.Scalar
     bitwise_xor.Tensor bitwise_xor.Scalar clamp.default clamp.Tensor clamp_max.default clamp_max.Tensor
-    clamp_min.default clamp_min.Tensor copysign.Tensor copysign.Scalar div.Tensor div.Scalar div.Tensor_mode div.Scalar_mode eq.Tensor
-    eq.Scalar floor_divide.default fmax.default fmin.default fmod.Tensor fmod.Scalar ge.Tensor ge.Scalar gt.Tensor
-    gt.Scalar heaviside.default hypot.default le.Tensor le.Scalar lerp.Scalar lerp.Tensor logaddexp.default
-    logaddexp2.default logical_and.default logical_or.default logical_xor.default lt.Tensor lt.Scalar max.other
-    maximum.default min.other minimum.default mul.Tensor mul.Scalar ne.Tensor ne.Scalar pow.Tensor_Tensor
-    pow.Tensor_Scalar pow.Scalar remainder.Tensor remainder.Scalar round.decimals rsub.Tensor rsub.Scalar sub.Tensor
-    sub.Scalar true_divide.Tensor xlogy.Tensor xlogy.Scalar_Other xlogy.Scalar_Self
+    clamp_min.default clamp_min.Tensor copysign.Tensor copysign.Scalar div.Tensor div.Scalar div.Tensor_mode
+    div.Scalar_mode eq.Tensor eq.Scalar floor_divide.default fmax.default fmin.default fmod.Tensor fmod.Scalar
+    ge.Tensor ge.Scalar gt.Tensor gt.Scalar heaviside.default hypot.default le.Tensor le.Scalar lerp.Scalar
+    lerp.Tensor logaddexp.default logaddexp2.default logical_and.default logical_or.default logical_xor.default
+    lt.Tensor lt.Scalar max.other maximum.default min.other minimum.default mul.Tensor mul.Scalar ne.Tensor
+    ne.Scalar pow.Tensor_Tensor pow.Tensor_Scalar pow.Scalar remainder.Tensor remainder.Scalar round.decimals
+    rsub.Tensor rsub.Scalar sub.Tensor sub.Scalar true_divide.Tensor xlogy.Tensor xlogy.Scalar_Other
+    xlogy.Scalar_Self
 """
 THREE_INPUTS = """
-    addcdiv.default addcmul.default where.self where.ScalarOther where.ScalarSelf masked_fill.Scalar masked_fill.Tensor
+    addcdiv.default addcmul.default where.self where.ScalarOther where.ScalarSelf masked_fill.Scalar
+    masked_fill.Tensor
 """
 FILLED = "full_like.default ones_like.default zeros_like.default"
 
