@@ -154,8 +154,9 @@ def test_a_disk_that_fills_up(tmp_path, out, index_network):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
 
+    command = ["-m", "narrows", "water", path, "-o", out / "m.tif", "--gives", "logits", "--model", index_network]
     done = subprocess.run(
-        [sys.executable, "-m", "narrows", "water", path, "-o", out / "m.tif", "--model", index_network, "--gives", "logits"],
+        [sys.executable, *command],
         preexec_fn=limit, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 2, done.stderr

@@ -99,8 +99,10 @@ def run(
                 tags={"NARROWS_INPUT": Path(raster).name, "NARROWS_MODEL": Path(model).name}, overwrite=overwrite,
             )  # fmt: skip
             sinks.append(stack.enter_context(sink))
+        cache = source.cache_bytes + sum(sink.resident_bytes for sink in sinks) + 2**22
+        stack.enter_context(raster_environment(cache))
         with progress_bar(Path(raster).name, shown=not quiet) as progress:
-            stream(network, _counted(source), sinks, memory=memory, strip=strip, progress=progress)
+            stream(network, _counted(source, cache), sinks, memory=memory, strip=strip, progress=progress)
     seconds = time.perf_counter() - begun
     if as_json:
         shapes = {str(path): list(node.shape[1:]) for path, node in zip(paths, nodes, strict=True)}
@@ -134,14 +136,13 @@ def _paths(outputs: tuple[Path, ...], structure: Any, count: int) -> list[Path]:
     return [only.with_name(f"{only.stem}_{name}{only.suffix}") for name in named]
 
 
-def _counted(source: RasterSource) -> RowSource:
+def _counted(source: RasterSource, cache: int) -> RowSource:
     """`source` with the bytes that GDAL holds for it, so that the plan counts them."""
-    from narrows.rasters.gdal import DEFAULT_CACHE_BYTES
 
     class Counted:
         shape = source.shape
         dtype = source.dtype
-        resident_bytes = DEFAULT_CACHE_BYTES
+        resident_bytes = cache
 
         def read(self, start: int, stop: int) -> Any:
             return source.read(start, stop)

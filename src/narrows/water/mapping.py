@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -28,12 +28,13 @@ if TYPE_CHECKING:
     from narrows.water.quicklook import Overview
     from narrows.water.statistics import Statistics
 
-__all__ = ["MapOptions", "MapWindow", "MinimumArea", "Progress", "find_window", "run_map"]
+__all__ = ["MapOptions", "MapWindow", "MinimumArea", "Progress", "cache_bytes", "find_window", "run_map"]
 
 _log = logging.getLogger(__name__)
 Progress = Callable[[int, int, int], None]
 # Strips that can be under way at once: in the queues before and after the network, and at their ends.
 _STRIPS_UNDER_WAY = 9
+_CACHE_SPARE = 4 * 2**20
 _AREA_UNITS = {"": 1.0, "M2": 1.0, "M²": 1.0, "HA": 1e4, "KM2": 1e6, "KM²": 1e6}
 
 
@@ -139,6 +140,14 @@ def find_window(scene: Scene, network: WaterNetwork, aoi: str | None) -> MapWind
     return MapWindow(scene.window(rows, columns), inner, area)
 
 
+def cache_bytes(window: MapWindow, writers: Sequence[Writer]) -> int:
+    """The GDAL cache with which no block is decoded or compressed twice: rows of blocks read, and rows of tiles
+    written.
+    """
+    written = sum(int(getattr(writer, "resident_bytes", 0)) for writer in writers)
+    return int(window.scene.cache_bytes) + written + _CACHE_SPARE
+
+
 def run_map(
     window: MapWindow,
     network: WaterNetwork,
@@ -168,6 +177,7 @@ def run_map(
         return area.outside(start, stop, place) if area is not None and place is not None else None
 
     status = StatusLines()
+    writers = [writer for writer in (mask, probability) if writer is not None]
     sink = MapSink(
         network,
         framing,
@@ -182,7 +192,7 @@ def run_map(
         overview=overview,
         resident_bytes=small_bytes
         + 16 * SLAB_ROWS * inner.width
-        + sum(int(getattr(writer, "resident_bytes", 0)) for writer in (mask, probability)),
+        + sum(int(getattr(writer, "resident_bytes", 0)) for writer in writers),
     )
 
     def source(status_rows: int, rescale: Rescale | None) -> SceneSource:
@@ -195,7 +205,9 @@ def run_map(
             outside=outside,
             rescale=rescale,
             overview=overview,
-            other_bytes=status_rows * scene.width + (overview.resident_bytes if overview else 0),
+            other_bytes=cache_bytes(window, writers)
+            + status_rows * scene.width
+            + (overview.resident_bytes if overview else 0),
         )
 
     # The rows under way between reading and writing depend on the strip, which depends on what else is held:

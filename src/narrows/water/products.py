@@ -19,8 +19,9 @@ import rasterio
 import narrows
 from narrows.errors import OutputError
 from narrows.rasters.cog import CogSink
+from narrows.rasters.gdal import raster_environment
 from narrows.water.classes import COLOURS, NO_DATA, PROBABILITY_COLOURS
-from narrows.water.mapping import MapOptions, MapWindow, Progress, find_window, run_map
+from narrows.water.mapping import MapOptions, MapWindow, Progress, cache_bytes, find_window, run_map
 from narrows.water.outputs import StagedOutputs, check_output, check_space
 from narrows.water.polygons import polygon_driver, write_polygons
 from narrows.water.quicklook import Caption, Overview, save_quicklook
@@ -134,12 +135,14 @@ def map_to_files(
 
     with StagedOutputs(overwrite=overwrite) as staged:
         places = {path: staged.add(path) for path in files.wanted()}
-        with ExitStack() as sinks:
+        with raster_environment(), ExitStack() as sinks:
             mask = sinks.enter_context(_cog(places[files.mask], window, tags, COLOURS))
             probability = None
             if files.probability:
                 more = {**tags, "NARROWS_VALUES": "probability of water in percent; 254 hidden, 255 no data"}
                 probability = sinks.enter_context(_cog(places[files.probability], window, more, PROBABILITY_COLOURS))
+            writers = [writer for writer in (mask, probability) if writer is not None]
+            sinks.enter_context(raster_environment(cache_bytes(window, writers)))
             statistics, plan = run_map(
                 window, network, options, mask,
                 probability=probability, overview=overview, progress=progress, cancel=cancel,

@@ -114,7 +114,7 @@ class SceneSource:
         mirror.
         """
         rows = 2 * SLAB_ROWS + max(self._framing.top, self._framing.bottom)
-        return int(self._scene.cache_bytes) + rows * self._framing.width * 6 * 4 + self._other_bytes
+        return rows * self._framing.width * 6 * 4 + self._other_bytes
 
     def read(self, start: int, stop: int) -> NDArray[np.float32]:
         """Rows [start, stop) of the frame. The memory order is rows, columns, bands, as the network wants
