@@ -1,0 +1,82 @@
+"""Operators that run down the rows and carry what they have so far from strip to strip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import prod
+
+import torch
+
+from narrows.rowgraph.cutting import on_strips, overload
+from narrows.rowgraph.graph import Strip
+from narrows.rowgraph.registry import Call, Operator, Refusal, operator
+
+__all__: list[str] = []
+
+Combine = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+_COMBINE: dict[str, Combine] = {"cumsum": torch.add, "cumprod": torch.mul, "logcumsumexp": torch.logaddexp}
+
+
+@operator("aten.cumsum.default", "aten.cumprod.default", "aten.logcumsumexp.default")
+def running(call: Call) -> Operator:
+    """Running sums or products; down the rows, the last row is carried to the next strip."""
+    value = call["self"]
+    kind = call.target.split(".")[1]
+    dim = int(call["dim"]) % len(value.shape)
+    compute = on_strips(call)
+    if dim != value.axis.dim:
+        return Operator(
+            kind, (value,), lambda strip: compute(strip, [strip.inputs[0]], False), value.rows, bitwise=False
+        )
+    if value.axis.outer > 1:
+        raise Refusal(f"{kind} over a batch and rows together")
+    combine, dtype = _COMBINE[kind], call.dtype
+
+    def carried(strip: Strip) -> torch.Tensor:
+        rows = strip.inputs[0].to(dtype, copy=True)
+        if "last" in strip.state:
+            first = rows.narrow(dim, 0, 1)
+            first.copy_(combine(first, strip.state["last"]))
+        result = compute(strip, [rows], False)
+        strip.state["last"] = result.narrow(dim, result.shape[dim] - 1, 1).clone()
+        return result
+
+    row = prod(call.shape) // max(value.axis.count, 1) * dtype.itemsize
+    return Operator(
+        kind, (value,), carried, value.rows, state_bytes=row, workspace=lambda rows: rows * row, bitwise=False
+    )
+
+
+@operator("aten.cummax.default", "aten.cummin.default")
+def running_extremum(call: Call) -> tuple[Operator, ...]:
+    """The largest (smallest) so far, and where it was."""
+    value = call["self"]
+    kind = call.target.split(".")[1]
+    dim = int(call["dim"]) % len(value.shape)
+    function = overload(call.target)
+    down = dim == value.axis.dim
+    if down and value.axis.outer > 1:
+        raise Refusal(f"{kind} over a batch and rows together")
+
+    def make(place: int) -> Operator:
+        def carried(strip: Strip) -> torch.Tensor:
+            best, where = function(strip.inputs[0], dim)
+            if not down:
+                return where if place else best
+            where = where + strip.starts[0]
+            if "best" in strip.state:
+                # Of equal elements PyTorch names the last.
+                earlier = strip.state["best"] > best if kind == "cummax" else strip.state["best"] < best
+                best = torch.where(earlier, strip.state["best"], best)
+                where = torch.where(earlier, strip.state["where"], where)
+            last = best.shape[dim] - 1
+            strip.state["best"] = best.narrow(dim, last, 1).clone()
+            strip.state["where"] = where.narrow(dim, last, 1).clone()
+            return where if place else best
+
+        row = prod(value.shape) // max(value.axis.count, 1) * (value.dtype.itemsize + 8)
+        return Operator(
+            kind, (value,), carried, value.rows, state_bytes=row if down else 0, workspace=lambda rows: 2 * rows * row
+        )
+
+    return make(0), make(1)
