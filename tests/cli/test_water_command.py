@@ -81,6 +81,18 @@ def test_nan_and_infinity_are_255(tmp_path, narrows_water):
         np.testing.assert_array_equal(mask.read(1), expected)
 
 
+def test_clouds_by_the_products_own_mask(tmp_path, shared_data, narrows_water):
+    """QA_PIXEL bits 1 to 4: dilated cloud, cirrus, cloud, shadow."""
+    folder = shared_data / "products" / "landsat" / "LC08_L2SP_008059_20191201_20200825_02_T1"
+    result = narrows_water(folder, "-o", tmp_path / "m.tif", "--mask-clouds")
+    assert result.exit_code == 0, result.output
+    with rasterio.open(next(folder.glob("*_QA_PIXEL.TIF"))) as given, rasterio.open(tmp_path / "m.tif") as made:
+        quality, mask = given.read(1), made.read(1)
+    hidden = ((quality & 0b11110) != 0) & (quality & 1 == 0)
+    assert hidden.any()
+    np.testing.assert_array_equal(mask[mask != 255] == 254, hidden[mask != 255])
+
+
 def test_only_the_area_asked_for(tmp_path, scene, narrows_water):
     result = narrows_water(scene, "-o", tmp_path / "m.tif", "--aoi", "300300,5999100,300900,5999700")
     assert result.exit_code == 0, result.output
