@@ -55,8 +55,8 @@ def read_item(address: str, files: Files, sensor: Sensor | None, overrides: Over
     assets: dict[str, dict[str, Any]] = item["assets"]
     properties: dict[str, Any] = item.get("properties") or {}
     sensor = sensor or _sensor(properties)
-    keys = _band_assets(name, assets, sensor)
-    sensor = sensor or UNKNOWN_SENSOR
+    keys, named = _band_assets(name, assets, sensor)
+    sensor = sensor or named or UNKNOWN_SENSOR
     images = [files.open(_location(assets[keys[band]]["href"], address), f"{name}/{keys[band]}") for band in BANDS]
     for band, image in zip(BANDS, images, strict=True):
         if image.count != 1:
@@ -122,7 +122,10 @@ def _sensor(properties: Mapping[str, Any]) -> Sensor | None:
     return None
 
 
-def _band_assets(name: str, assets: Mapping[str, dict[str, Any]], sensor: Sensor | None) -> dict[str, str]:
+def _band_assets(
+    name: str, assets: Mapping[str, dict[str, Any]], sensor: Sensor | None
+) -> tuple[dict[str, str], Sensor | None]:
+    """The key of each band's asset, and the sensor if their names tell it."""
     found: dict[str, str] = {}
     for key, asset in assets.items():
         described = (asset.get("eo:bands") or []) + (asset.get("bands") or [])
@@ -132,12 +135,10 @@ def _band_assets(name: str, assets: Mapping[str, dict[str, Any]], sensor: Sensor
         words = [str(each.get("common_name") or each.get("eo:common_name") or "") for each in described]
         band = next((band for band in map(common_band, words) if band), None)
         # A 10 m file and its coarser twins may share a common name; so may nir and nir08. The plain key wins.
-        if band and (band not in found or common_band(key) == key.lower() == band):
-            if band in found and not _better(key, found[band], band):
-                continue
+        if band and (band not in found or key.lower() == band):
             found[band] = key
     if len(found) == len(BANDS):
-        return found
+        return found, None
     keys = [key for key, asset in assets.items() if _is_raster(asset)]
     order = order_from_names(keys, sensor, name)
     if order is None:
@@ -145,11 +146,7 @@ def _band_assets(name: str, assets: Mapping[str, dict[str, Any]], sensor: Sensor
         raise InputError(
             f"{name}: the item has no asset for {' and '.join(missing)}; it has {', '.join(keys) or 'none'}"
         )
-    return {band: keys[number - 1] for band, number in order.indexes.items()}
-
-
-def _better(key: str, other: str, band: str) -> bool:
-    return key.lower() == band and other.lower() != band
+    return {band: keys[number - 1] for band, number in order.indexes.items()}, order.sensor
 
 
 def _is_raster(asset: Mapping[str, Any]) -> bool:
