@@ -179,7 +179,7 @@ def test_weights_of_another_name_are_refused() -> None:
 
 @pytest.mark.parametrize("lit", [False, True])
 def test_default_weights_map_a_simulated_scene(lit: bool) -> None:
-    reflectance, water = simulate_scene(256, 512, 12)
+    reflectance, water = simulate_scene(256, 512, 4)
     seen = at_top_of_atmosphere(reflectance[None]) if lit else reflectance[None]
     found = predict(weights.load(), seen)[0]
     assert score(found[0] >= 0.5, water > 0, np.ones(water.shape, bool)).iou > 0.85

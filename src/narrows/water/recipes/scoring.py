@@ -13,7 +13,7 @@ from narrows.water.recipes.augmentation import add_atmosphere
 from narrows.water.recipes.chips import Chips
 from narrows.water.recipes.indices import dswe, mndwi
 
-__all__ = ["Score", "best_threshold", "predict", "score", "score_chips"]
+__all__ = ["Score", "at_top_of_atmosphere", "best_threshold", "predict", "score", "score_chips"]
 
 
 class Score(NamedTuple):
