@@ -94,9 +94,14 @@ def test_an_existing_output_is_kept_unless_overwrite_is_asked_for(tmp_path: Path
     with pytest.raises(OutputError, match="exists; pass --overwrite"):
         CogSink(path, width=10, height=10)
     assert path.read_text() == "precious"
-    with pytest.raises(RuntimeError, match="half-way"), CogSink(path, width=10, height=10, overwrite=True) as sink:
-        sink.write(0, np.zeros((1, 5, 10), dtype=np.uint8))
-        raise RuntimeError("half-way")
+
+    def give_up() -> None:
+        with CogSink(path, width=10, height=10, overwrite=True) as sink:
+            sink.write(0, np.zeros((1, 5, 10), dtype=np.uint8))
+            raise RuntimeError("half-way")
+
+    with pytest.raises(RuntimeError, match="half-way"):
+        give_up()
     assert path.read_text() == "precious"
     write_all(path, mask(10, 10), overwrite=True)
     assert cog_validate(path)[0]
@@ -118,7 +123,7 @@ def test_a_folder_that_cannot_be_written_to(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_too_little_room_is_refused_before_the_start(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="the disk is too full: writing may take .* TB|GB"):
+    with pytest.raises(OutputError, match=r"the disk is too full: writing may take .* GB, "):
         CogSink(tmp_path / "out.tif", width=10_000_000, height=10_000_000)
     assert os.listdir(tmp_path) == []
 
@@ -140,10 +145,16 @@ def test_nothing_is_left_after_an_interrupt_while_copying(
 
 
 def test_rows_that_are_missing_or_out_of_order_are_errors(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="only 50 of 60 rows"), CogSink(tmp_path / "o.tif", width=9, height=60) as sink:
+    with (
+        pytest.raises(OutputError, match="only 50 of 60 rows"),
+        CogSink(tmp_path / "o.tif", width=9, height=60) as sink,
+    ):
         sink.write(0, np.zeros((1, 50, 9), dtype=np.uint8))
     for start, shape in ((1, (1, 5, 9)), (0, (2, 5, 9)), (0, (1, 5, 8)), (0, (1, 61, 9))):
-        with pytest.raises(ValueError, match="don't follow row 0"), CogSink(tmp_path / "o.tif", width=9, height=60) as sink:
+        with (
+            pytest.raises(ValueError, match="don't follow row 0"),
+            CogSink(tmp_path / "o.tif", width=9, height=60) as sink,
+        ):
             sink.write(start, np.zeros(shape, dtype=np.uint8))
     assert os.listdir(tmp_path) == []
 

@@ -12,10 +12,14 @@ from narrows.rasters import BANDS, open_scene
 from narrows.rasters.gaps import GAP_REACH
 
 
-def filled_by_hand(values: NDArray[np.float64], observed: NDArray[np.bool_]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def filled_by_hand(
+    values: NDArray[np.float64], observed: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     result, filled = values.copy(), np.zeros_like(observed)
     for row, column in zip(*np.nonzero(~observed), strict=True):
-        up = next((row - step for step in range(1, GAP_REACH + 1) if row - step >= 0 and observed[row - step, column]), None)
+        up = next(
+            (row - step for step in range(1, GAP_REACH + 1) if row - step >= 0 and observed[row - step, column]), None
+        )
         down = next(
             (
                 row + step

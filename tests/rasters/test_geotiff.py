@@ -121,7 +121,11 @@ def test_saturated_and_negative_values_stay_within_what_a_product_can_hold(tmp_p
 def test_separate_files_by_list_and_by_name(tmp_path: Path, write, numbers) -> None:
     paths = [write(tmp_path / f"{band}.tif", numbers[at]) for at, band in enumerate(BANDS)]
     expected = numbers * 1e-5
-    for given in (paths, dict(zip(BANDS, paths, strict=True)), dict(zip(reversed(BANDS), reversed(paths), strict=True))):
+    for given in (
+        paths,
+        dict(zip(BANDS, paths, strict=True)),
+        dict(zip(reversed(BANDS), reversed(paths), strict=True)),
+    ):
         with open_scene(given, scale=1e-5) as scene:
             np.testing.assert_allclose(scene.read(0, 61).reflectance, expected, atol=1e-6)
     codes = dict(zip(("B1", "B2", "B3", "B4", "B5", "B7"), paths, strict=True))
@@ -177,15 +181,15 @@ def test_a_file_cut_short_is_refused_where_it_ends(tmp_path: Path, write) -> Non
     path = write(tmp_path / "six.tif", noise, list(BANDS), compress="deflate", interleave="pixel")
     content = path.read_bytes()
     path.write_bytes(content[: len(content) * 3 // 4])
-    try:
-        scene = open_scene(path, scale=1e-5)
-    except InputError as error:
-        assert "six.tif" in str(error)
-        assert "\n" not in str(error)
-        return
-    with scene, pytest.raises(InputError, match=r"rows \d+ to \d+ can't be read; the file is damaged or cut short"):
-        for start in range(0, 2000, 100):
-            scene.read(start, start + 100)
+
+    def read_all() -> None:
+        with open_scene(path, scale=1e-5) as scene:
+            for start in range(0, 2000, 100):
+                scene.read(start, start + 100)
+
+    with pytest.raises(InputError, match=r"six\.tif: .*can't be (read; the file is damaged|opened)") as caught:
+        read_all()
+    assert "\n" not in str(caught.value)
 
 
 def test_a_missing_crs_is_said_and_areas_are_unknown(tmp_path: Path, write, numbers, caplog) -> None:

@@ -19,7 +19,10 @@ from narrows.rasters.landsat import landsat_scaling
 from narrows.rasters.mtl import parse_mtl
 
 ELEVATION = 40.0
-NAMES = {"landsat-oli": "LC08_L2SP_227074_20190809_20200827_02_T1", "landsat-etm": "LE07_L2SP_021030_20100109_20200911_02_T1"}
+NAMES = {
+    "landsat-oli": "LC08_L2SP_227074_20190809_20200827_02_T1",
+    "landsat-etm": "LE07_L2SP_021030_20100109_20200911_02_T1",
+}
 NAMES["landsat-tm"] = "LT05_L2SP_058014_20110312_20200823_02_T1"
 IDS = {"landsat-oli": ("LANDSAT_8", "OLI_TIRS"), "landsat-etm": ("LANDSAT_7", "ETM"), "landsat-tm": ("LANDSAT_5", "TM")}
 
@@ -62,7 +65,10 @@ def as_text(content: dict[str, dict[str, str]]) -> str:
     lines = ["GROUP = LANDSAT_METADATA_FILE"]
     for group, items in content.items():
         lines.append(f"  GROUP = {group}")
-        lines += [f'    {key} = "{value}"' if not value[0].isdigit() else f"    {key} = {value}" for key, value in items.items()]
+        lines += [
+            f'    {key} = "{value}"' if not value[0].isdigit() else f"    {key} = {value}"
+            for key, value in items.items()
+        ]
         lines.append(f"  END_GROUP = {group}")
     return "\n".join([*lines, "END_GROUP = LANDSAT_METADATA_FILE", "END", "\0" * 64])
 
@@ -72,7 +78,9 @@ def as_xml(content: dict[str, dict[str, str]]) -> str:
         f"<{group}>{''.join(f'<{key}>{value}</{key}>' for key, value in items.items())}</{group}>"
         for group, items in content.items()
     )
-    return f'<?xml version="1.0" encoding="UTF-8" standalone="no" ?><LANDSAT_METADATA_FILE>{inner}</LANDSAT_METADATA_FILE>'
+    return (
+        f'<?xml version="1.0" encoding="UTF-8" standalone="no" ?><LANDSAT_METADATA_FILE>{inner}</LANDSAT_METADATA_FILE>'
+    )
 
 
 def as_json(content: dict[str, dict[str, str]]) -> str:
@@ -82,7 +90,9 @@ def as_json(content: dict[str, dict[str, str]]) -> str:
 FORMATS = {".txt": as_text, ".xml": as_xml, ".json": as_json}
 
 
-def make_product(folder: Path, write, numbers, sensor: str = "landsat-oli", level: str = "L2SP", ending: str = ".txt") -> Path:
+def make_product(
+    folder: Path, write, numbers, sensor: str = "landsat-oli", level: str = "L2SP", ending: str = ".txt"
+) -> Path:
     content = groups(sensor, level)
     name = product_name(sensor, level)
     for at, code in enumerate(SENSORS[sensor].bands.values()):

@@ -40,9 +40,7 @@ def metadata(level: str, offset: int | None, quantification: int = 10000, text: 
         if level == "L2A"
         else f'<QUANTIFICATION_VALUE unit="none">{quantification}</QUANTIFICATION_VALUE>'
     )
-    spectral = "".join(
-        f'<Spectral_Information bandId="{at}" physicalBand="{band}"/>' for at, band in enumerate(bands)
-    )
+    spectral = "".join(f'<Spectral_Information bandId="{at}" physicalBand="{band}"/>' for at, band in enumerate(bands))
     return f"""<?xml version="1.0" encoding="UTF-8" standalone="no"?>
 <n1:Level-{number}_User_Product xmlns:n1="https://psd-14.sentinel2.eo.esa.int/PSD/User_Product_Level-{number}.xsd">
  <n1:General_Info><Product_Info><PROCESSING_BASELINE>{"05.00" if offset else "03.01"}</PROCESSING_BASELINE>
@@ -58,7 +56,11 @@ def metadata(level: str, offset: int | None, quantification: int = 10000, text: 
 
 def write_jp2(path: Path, band: NDArray[np.uint16] | NDArray[np.uint8], size: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    profile = {"driver": "JP2OpenJPEG", "crs": CRS.from_epsg(32646), "transform": Affine(size, 0, CORNER[0], 0, -size, CORNER[1])}
+    profile = {
+        "driver": "JP2OpenJPEG",
+        "crs": CRS.from_epsg(32646),
+        "transform": Affine(size, 0, CORNER[0], 0, -size, CORNER[1]),
+    }
     with rasterio.open(
         path, "w", count=1, height=band.shape[0], width=band.shape[1], dtype=band.dtype, QUALITY=100, REVERSIBLE="YES",
         BLOCKXSIZE=64, BLOCKYSIZE=64, **profile,
@@ -74,7 +76,9 @@ def pixels() -> dict[str, NDArray[np.uint16]]:
     return fine | coarse
 
 
-def make_safe(root: Path, level: str, offset: int | None, pixels: dict[str, NDArray[np.uint16]], classes: bool = False) -> Path:
+def make_safe(
+    root: Path, level: str, offset: int | None, pixels: dict[str, NDArray[np.uint16]], classes: bool = False
+) -> Path:
     safe = root / f"S2A_MSI{level}_20210908T042701_N0500_R133_T46RER_20210908T070248.SAFE"
     granule = safe / "GRANULE" / f"{level}_T46RER_A032448_20210908T043714"
     granule.mkdir(parents=True)

@@ -137,7 +137,7 @@ def test_what_is_no_item_or_lacks_a_band_is_refused(tmp_path: Path, write, numbe
     (tmp_path / "broken.json").write_text('{"type": "Feat')
     with pytest.raises(InputError, match=r"broken\.json: can't be read as a STAC item"):
         open_scene(tmp_path / "broken.json")
-    with pytest.raises(InputError, match="there is no such file|can't be read"):
+    with pytest.raises(InputError, match=r"none\.json: can't be read"):
         open_scene(tmp_path / "none.json")
 
 

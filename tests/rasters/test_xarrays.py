@@ -24,7 +24,8 @@ def scaled(tmp_path: Path, write, numbers) -> Path:
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"masked": True}, {"mask_and_scale": True}, {"chunks": {"y": 16}}, {"chunks": True, "mask_and_scale": True}]
+    "options",
+    [{}, {"masked": True}, {"mask_and_scale": True}, {"chunks": {"y": 16}}, {"chunks": True, "mask_and_scale": True}],
 )
 @pytest.mark.parametrize("variables", [False, True])
 def test_rioxarray_never_scales_twice(scaled: Path, options: dict[str, object], variables: bool) -> None:
@@ -39,7 +40,9 @@ def test_rioxarray_never_scales_twice(scaled: Path, options: dict[str, object], 
         parts = [scene.read(start, min(61, start + 9)) for start in range(0, 61, 9)]
         assert scene.transform.almost_equals(place)
         assert scene.crs.to_epsg() == 32630
-    np.testing.assert_allclose(np.concatenate([part.reflectance for part in parts], axis=1), expected.reflectance, atol=1e-6)
+    np.testing.assert_allclose(
+        np.concatenate([part.reflectance for part in parts], axis=1), expected.reflectance, atol=1e-6
+    )
     np.testing.assert_array_equal(np.concatenate([part.observed for part in parts]), expected.observed)
 
 
@@ -102,7 +105,9 @@ def test_a_chunk_is_computed_once(numbers) -> None:
         return (numbers[0, top:bottom, left:right] * 1e-5).astype(np.float32)
 
     def lazy() -> dask.array.Array:
-        return dask.array.map_blocks(block, chunks=((16, 16, 16, 13), (47,)), dtype=np.float32, meta=np.empty((0, 0), "f4"))
+        return dask.array.map_blocks(
+            block, chunks=((16, 16, 16, 13), (47,)), dtype=np.float32, meta=np.empty((0, 0), "f4")
+        )
 
     data = xr.Dataset({band: (("y", "x"), lazy()) for band in BANDS})
     with open_scene(data, scale=1) as scene:

@@ -15,7 +15,8 @@ from affine import Affine
 from numpy.typing import DTypeLike, NDArray
 from rasterio.crs import CRS
 
-from narrows.rasters.gdal import GDAL_ERRORS, open_raster
+from narrows.rasters.gdal import GDAL_ERRORS
+from narrows.rasters.integrity import check_whole
 from narrows.rasters.staging import check_output_path, check_room, discard, put_in_place, temporary_path
 from narrows.rasters.tiles import BLOCK, TileWriter, write_failure
 
@@ -139,13 +140,6 @@ class CogSink:
                 num_threads=1,
                 bigtiff="IF_SAFER",
             )
-            with open_raster(str(self._copy)) as written:
-                _read_through(written)
         except GDAL_ERRORS as error:
             raise write_failure(str(self.path), error) from error
-
-
-def _read_through(dataset: Any) -> None:
-    # GDAL reports a disk that fills up at the end of a file nowhere but in the pixels.
-    for _, window in dataset.block_windows(1):
-        dataset.read(window=window)
+        check_whole(self._copy, str(self.path))

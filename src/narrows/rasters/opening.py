@@ -57,7 +57,8 @@ def open_scene(
     or as `files`, six single-band files as a list in the order of `BANDS` or a mapping from band to file.
 
     The rest overrides what the scene says of itself: `sensor` (see `SENSORS`), `bands` (a name for each band of the
-    file, six numbers, or a mapping), `scale` and `offset` (reflectance = number x scale + offset), `nodata` (NaN for none).
+    file, six numbers, or a mapping), `scale` and `offset` (reflectance = number x scale + offset), `nodata`
+    (NaN for none).
 
     Besides metadata, a few small windows are read, to see whether the reflectance is plausible.
     What is applied is logged, and stands in `scene.applied`. ::

@@ -44,8 +44,7 @@ def double_bilinear(
     share = weight[:, None]
     tall = data[..., below, :] * (1 - share) + data[..., above, :] * share
     left, right, weight = _neighbours(*columns, origin[1], size[1])
-    fine: NDArray[np.float32] = tall[..., left] * (1 - weight) + tall[..., right] * weight
-    return fine
+    return (tall[..., left] * (1 - weight) + tall[..., right] * weight).astype(np.float32, copy=False)
 
 
 def any_neighbour(

@@ -15,6 +15,7 @@ from rasterio.crs import CRS
 
 from narrows.errors import InputError
 from narrows.rasters.images import RasterImage
+from narrows.rasters.integrity import check_whole
 from narrows.rasters.staging import check_output_path, check_room, discard, put_in_place, temporary_path
 from narrows.rasters.tiles import TileWriter
 
@@ -181,6 +182,7 @@ class RasterSink:
         try:
             self._writer.close(complete=kind is None)
             if kind is None:
+                check_whole(self._staged, str(self.path))
                 put_in_place(self._staged, self.path)
         finally:
             discard(self._staged)
