@@ -78,7 +78,7 @@ def conv2d(call: Call) -> Operator:
         _, w, *rest = constants
         assert w is not None
         if packs and w.device.type == "cpu":
-            sample = [x.shape[0], x.shape[1], min(64, axis.count) + kernel[0] * dilation[0], x.shape[3]]
+            sample = [x.shape[0], x.shape[1], min(64, axis.count) + kernel[0] * dilation[0], x.shape[3] + left + right]
             w = torch.ops.mkldnn._reorder_convolution_weight(
                 w.contiguous(), [0, 0], list(stride), list(dilation), groups, sample
             )
