@@ -277,6 +277,7 @@ class _Builder:
                 overwrites=spec.overwrites,
                 state_bytes=spec.state_bytes,
                 workspace=spec.workspace,
+                discarded=spec.discarded,
                 macs=spec.macs,
                 bitwise=spec.bitwise,
                 module=module_path(fx) if fx is not None else "",

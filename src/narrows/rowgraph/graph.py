@@ -58,6 +58,7 @@ class Node:
         overwrites: position of an input whose memory it may reuse for its value, or None.
         state_bytes: bytes carried from strip to strip.
         workspace: scratch bytes needed to make n rows.
+        discarded: rows made in part and thrown away when making rows [start, stop).
         macs: multiply-accumulates for the whole value.
         bitwise: a strip equals the same rows of the full frame to the bit in float32.
         module: path of the module it came from, e.g. ``"encoder.0.conv"``.
@@ -84,6 +85,7 @@ class Node:
     overwrites: int | None = None
     state_bytes: int = 0
     workspace: Callable[[int], int] | None = field(default=None, repr=False, compare=False)
+    discarded: Callable[[int, int], int] | None = field(default=None, repr=False, compare=False)
     macs: int = 0
     bitwise: bool = True
     module: str = ""

@@ -99,6 +99,7 @@ class Operator:
     overwrites: int | None = None
     state_bytes: int = 0
     workspace: Callable[[int], int] | None = None
+    discarded: Callable[[int, int], int] | None = None
     macs: int = 0
     bitwise: bool = True
     extra: dict[str, Any] = field(default_factory=dict)

@@ -42,7 +42,7 @@ class Plan:
         delay: rows of the first input that must arrive before the first output row leaves.
         passes: sweeps over all rows.
         ticks: steps of one pass.
-        recomputed_rows: rows made and thrown away (cropped by a transposed convolution, overlap of panels).
+        discarded_rows: rows made in part and thrown away (cropped by a transposed convolution).
         memory: the budget in bytes, or None.
     """
 
@@ -57,7 +57,7 @@ class Plan:
     delay: int
     passes: int
     ticks: int
-    recomputed_rows: int = 0
+    discarded_rows: int = 0
     memory: int | None = None
     at_peak: dict[str, int] = field(default_factory=dict, repr=False)
 
@@ -81,6 +81,8 @@ class Plan:
             f"{'held by files (GDAL cache, blocks)':<53} {format_bytes(self.outside):>12}",
             f"{'predicted peak of the process':<53} {format_bytes(self.peak):>12}",
         ]
+        if self.discarded_rows:
+            lines.append(f"{'partial rows made and thrown away':<53} {self.discarded_rows:>12}")
         if self.memory is not None:
             lines.append(f"{'budget':<53} {format_bytes(self.memory):>12}")
         return "\n".join(lines)
@@ -117,8 +119,8 @@ class Books:
         self.graph = graph
         self.residency = residency
         self.ledger = Ledger()
-        self._passing: dict[int, int] = {}
         self._queues: dict[str, int] = {}
+        self.discarded_rows = 0
 
     def open(self) -> None:
         """What is held for the whole run."""
@@ -153,6 +155,8 @@ class Books:
         rows = event.stop - event.start
         if not (event.overwrite or (node.view_of is not None and not event.keep)):
             self.ledger.hold(strip_name(node), "strip", rows * node.row_bytes, f"{rows} rows made in one step")
+        if node.discarded is not None:
+            self.discarded_rows += node.discarded(event.start, event.stop)
         if node.workspace is not None and (scratch := node.workspace(rows)):
             self.ledger.hold(f"{strip_name(node)} scratch", "scratch", scratch, "needed while a strip is made")
 
@@ -179,8 +183,8 @@ def tables(graph: RowGraph) -> list[Node]:
     return kept
 
 
-def keep_books(graph: RowGraph, residency: Residency) -> Ledger:
-    """The ledger of a run, from its events alone."""
+def keep_books(graph: RowGraph, residency: Residency) -> Books:
+    """The books of a run, from its events alone."""
     books = Books(graph, residency)
     books.open()
     for events in residency.walk():
@@ -191,7 +195,7 @@ def keep_books(graph: RowGraph, residency: Residency) -> Ledger:
             if event.node.index in graph.outputs:
                 books.queue(*output_queue(event.node, event.stop - event.start))
             books.after(event)
-    return books.ledger
+    return books
 
 
 def input_queue(node: Node, rows: int) -> tuple[str, int, str]:
@@ -245,7 +249,8 @@ def make_plan(
 
 def _plan_strip(graph: RowGraph, strip: int, process: int, outside: int, memory: int | None) -> Plan:
     schedule = Schedule(graph, strip)
-    ledger = keep_books(graph, Residency(graph, schedule))
+    books = keep_books(graph, Residency(graph, schedule))
+    ledger = books.ledger
     added = ledger.peak + transient_constants(graph)
     first = graph.nodes[graph.inputs[0]]
     return Plan(
@@ -260,6 +265,7 @@ def _plan_strip(graph: RowGraph, strip: int, process: int, outside: int, memory:
         delay=schedule.delay,
         passes=1,
         ticks=schedule.ticks,
+        discarded_rows=books.discarded_rows,
         memory=memory,
         at_peak=ledger.at_peak,
     )

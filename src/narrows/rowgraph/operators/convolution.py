@@ -11,7 +11,7 @@ import torch.nn.functional as F
 
 from narrows.rowgraph.graph import Strip
 from narrows.rowgraph.registry import Call, Operator, Refusal, Value, operator
-from narrows.rowgraph.rows import Axis, Window, missing_rows
+from narrows.rowgraph.rows import Axis, Transposed, Window, missing_rows
 
 __all__: list[str] = []
 
@@ -124,3 +124,75 @@ def _im2col(call: Call, weight: Value, groups: int) -> Callable[[int], int]:
     """PyTorch's own convolution unfolds its input: kernel values for each output place of each image."""
     per_row = prod(weight.shape[1:]) * groups * call.shape[-1] * call.dtype.itemsize
     return lambda rows: per_row * rows
+
+
+@operator("aten.conv_transpose2d.input")
+def conv_transpose2d(call: Call) -> Operator:
+    """Input row i adds to the rows ``i * stride - padding + dilation * j`` for j in 0..kernel-1.
+
+    A strip is made from every input row that reaches it; the rows above and below it that these make only in part are
+    thrown away.
+    """
+    x, weight, bias = call["input"], call["weight"], call["bias"]
+    axis = _image_axis(x, "a transposed convolution")
+    if weight.rows is not None:
+        raise Refusal("a transposed convolution whose weights depend on the image")
+    stride, dilation, groups = _pair(call["stride"]), _pair(call["dilation"]), int(call["groups"])
+    padding, extra = _pair(call["padding"]), _pair(call["output_padding"])
+    kernel = (weight.shape[-2], weight.shape[-1])
+    need = Transposed(axis.count, kernel[0], stride[0], dilation[0], padding[0])
+    activation = call.get("activation")
+    span = dilation[0] * (kernel[0] - 1) + 1
+
+    def prepare(constants: list[torch.Tensor | None]) -> tuple[torch.Tensor | None, ...]:
+        _, w, *rest = constants
+        return (w, rest[0] if rest else None)
+
+    def compute(strip: Strip) -> torch.Tensor:
+        w, b = strip.prepared
+        rows, first = strip.inputs[0], strip.starts[0]
+        held = rows.shape[-2]
+        if held == 0:
+            made = rows.new_zeros((*rows.shape[:-3], call.shape[-3], 0, call.shape[-1]))
+            top = strip.start
+        else:
+            made = F.conv_transpose2d(
+                rows, w, None, list(stride), [0, padding[1]], [0, extra[1]], groups, list(dilation)
+            )
+            top = first * stride[0] - padding[0]
+        # Rows that no input row reaches (a stride beyond the kernel, output padding) hold the bias alone.
+        above, below = max(top - strip.start, 0), max(strip.stop - top - made.shape[-2], 0)
+        result = made.narrow(-2, max(strip.start - top, 0), strip.stop - strip.start - above - below)
+        if above or below:
+            result = F.pad(result, (0, 0, above, below))
+        elif activation == "relu" or b is not None:
+            result = result.contiguous(memory_format=torch.channels_last) if result.dim() == 4 else result.clone()
+        if b is not None:
+            result += b[:, None, None]
+        return result.relu_() if activation == "relu" else result
+
+    def discarded(start: int, stop: int) -> int:
+        held = need.last(stop) - need.first(start)
+        return max((held - 1) * stride[0] + span - (stop - start), 0) if held > 0 else 0
+
+    row_bytes = prod(call.shape) // max(call.shape[-2], 1) * call.dtype.itemsize
+
+    def scratch(rows: int) -> int:
+        partial = (rows + 2 * span + stride[0]) * row_bytes
+        columns = prod(weight.shape[1:]) * (rows // stride[0] + span) * x.shape[-1] * x.shape[0] * call.dtype.itemsize
+        return partial if x.dtype is torch.float32 else partial + columns
+
+    inputs = (x, weight, bias) if isinstance(bias, Value) else (x, weight)
+    return Operator(
+        "conv_transpose2d",
+        inputs,
+        compute,
+        Axis(len(call.shape) - 2, call.shape[-2]),
+        needs=(need, *(None for _ in inputs[1:])),
+        columns=Axis(len(call.shape) - 1, call.shape[-1]),
+        prepare=prepare,
+        workspace=scratch,
+        discarded=discarded,
+        macs=prod(x.shape) * prod(weight.shape[1:]),
+        bitwise=False,
+    )
