@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -146,3 +147,28 @@ def test_different_sizes_and_kinds_fit_only_by_two(tmp_path: Path, write, number
     third = write(tmp_path / "third.tif", numbers[5, :20, :15], transform=fine @ Affine.scale(3))
     with pytest.raises(InputError, match="sizes"):
         open_scene([*paths, third], scale=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("sensor", "options"),
+    [("oli", {"interleave": "band"}), ("oli", {"interleave": "pixel"}), ("etm", {"interleave": "band"}), ("oli", None)],
+)
+def test_reading_takes_no_more_memory_than_said(tmp_path: Path, write, sensor: str, options: dict | None) -> None:
+    values = np.random.default_rng(0).integers(0, 20000, (6, 400, 1000)).astype(np.uint16)
+    if options is None:
+        fine = Affine(10, 0, 0, 0, -10, 0)
+        files = [write(tmp_path / f"{at}.tif", values[at], transform=fine) for at in range(4)]
+        files += [
+            write(tmp_path / f"{at}.tif", values[at, :200, :500], transform=fine @ Affine.scale(2)) for at in (4, 5)
+        ]
+    else:
+        files = write(tmp_path / "six.tif", values, list(BANDS), nodata=0, **options)
+    with open_scene(files, sensor=sensor, scale=1e-5) as scene:
+        scene.read(0, 100)
+        tracemalloc.start()
+        for start in (100, 200, 300):
+            rows = scene.read(start, start + 100)
+            del rows
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert 0.4 * scene.read_bytes(100) < peak <= scene.read_bytes(100)

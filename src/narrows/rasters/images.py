@@ -22,7 +22,10 @@ _BLOCK_OVERHEAD = 256
 
 
 class Image(Protocol):
-    """One or more bands on one grid. `transform` is None where the file has no georeference."""
+    """One or more bands on one grid. `transform` is None where the file has no georeference.
+
+    `by_pixel` says that all bands are stored together, so that reading one decodes all.
+    """
 
     name: str
     count: int
@@ -30,6 +33,7 @@ class Image(Protocol):
     width: int
     crs: CRS | None
     transform: Affine | None
+    by_pixel: bool
 
     def dtype(self, index: int) -> np.dtype[Any]: ...
 
@@ -57,6 +61,8 @@ class RasterImage:
         self.width: int = dataset.width
         self.crs: CRS | None = dataset.crs
         self.transform: Affine | None = None if dataset.transform == Affine.identity() else dataset.transform
+        interleaving = dataset.interleaving
+        self.by_pixel = dataset.count > 1 and interleaving is not None and interleaving.name == "pixel"
         self.scales: tuple[float, ...] = dataset.scales
         self.offsets: tuple[float, ...] = dataset.offsets
         self.nodata: tuple[float | None, ...] = dataset.nodatavals
@@ -82,7 +88,7 @@ class RasterImage:
 
     def row_cache_bytes(self, indexes: Sequence[int]) -> int:
         dataset = self._dataset
-        bands = range(dataset.count) if self._interleaved_by_pixel() else [index - 1 for index in indexes]
+        bands = range(dataset.count) if self.by_pixel else [index - 1 for index in indexes]
         total = 0
         for band in bands:
             block_height, block_width = dataset.block_shapes[band]
@@ -90,10 +96,6 @@ class RasterImage:
             pixels = block_height * block_width * np.dtype(dataset.dtypes[band]).itemsize
             total += across * (pixels + _BLOCK_OVERHEAD)
         return total
-
-    def _interleaved_by_pixel(self) -> bool:
-        interleaving = self._dataset.interleaving
-        return interleaving is not None and interleaving.name == "pixel"
 
     def close(self) -> None:
         self._dataset.close()

@@ -28,6 +28,7 @@ class ArrayImage:
     """One band of an xarray object, computed by windows; a dask-backed one by whole rows of its chunks."""
 
     count = 1
+    by_pixel = False
 
     def __init__(self, array: xr.DataArray, name: str):
         self.name = name
