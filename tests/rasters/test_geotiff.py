@@ -166,6 +166,8 @@ def test_bad_files_are_refused_in_one_line(tmp_path: Path, write, numbers) -> No
     (tmp_path / "folder").mkdir()
     with pytest.raises(InputError, match=r"no product that is known.*MTL.*MTD_MSI"):
         open_scene(tmp_path / "folder")
+    with pytest.raises(InputError, match="holds complex64 numbers"):
+        open_scene(write(tmp_path / "complex.tif", numbers.astype(np.complex64), list(BANDS)), scale=1)
     with pytest.raises(InputError, match="has 2 bands; six are needed"):
         open_scene(write(tmp_path / "two.tif", numbers[:2]))
     with pytest.raises(InputError, match="--sensor kodak: unknown"):

@@ -130,23 +130,37 @@ def test_a_pixel_is_not_observed_if_any_band_is_fill(tmp_path: Path, write, numb
     assert list(zip(*np.nonzero(~rows.observed), strict=True)) == [(10 + at, 20) for at in range(6)]
 
 
-def test_a_tar_reads_as_its_folder(tmp_path: Path, write, numbers) -> None:
+@pytest.mark.parametrize("inside", ["", "./", "LC08_L2SP/"])
+def test_a_tar_reads_as_its_folder(tmp_path: Path, write, numbers, inside: str) -> None:
     folder = make_product(tmp_path / "p", write, numbers)
     with tarfile.open(tmp_path / "p.tar", "w") as tar:
         for each in sorted(folder.iterdir()):
-            tar.add(each, arcname=each.name)
+            tar.add(each, arcname=f"{inside}{each.name}")
     with open_scene(folder) as one, open_scene(tmp_path / "p.tar") as other:
         np.testing.assert_array_equal(one.read(5, 50).reflectance, other.read(5, 50).reflectance)
+
+
+def test_a_compressed_tar_is_refused(tmp_path: Path, write, numbers) -> None:
+    folder = make_product(tmp_path / "p", write, numbers)
     with tarfile.open(tmp_path / "p.tar.gz", "w:gz") as tar:
         tar.add(folder, arcname="p")
     with pytest.raises(InputError, match="unpack it"):
         open_scene(tmp_path / "p.tar.gz")
 
 
-def test_the_mtl_file_itself_names_the_product(tmp_path: Path, write, numbers) -> None:
-    folder = make_product(tmp_path / "p", write, numbers)
-    with open_scene(next(folder.glob("*_MTL.txt"))) as scene:
+@pytest.mark.parametrize("ending", [".txt", ".xml", ".json"])
+def test_the_mtl_file_itself_names_the_product(tmp_path: Path, write, numbers, ending: str) -> None:
+    folder = make_product(tmp_path / "p", write, numbers, ending=ending)
+    with open_scene(next(folder.glob("*_MTL.*"))) as scene:
         assert scene.shape == (6, 61, 47)
+
+
+def test_options_that_contradict_the_product_are_refused(tmp_path: Path, write, numbers) -> None:
+    folder = make_product(tmp_path / "p", write, numbers)
+    with pytest.raises(InputError, match="--sensor landsat-tm, but it is of landsat-oli"):
+        open_scene(folder, sensor="tm")
+    with pytest.raises(InputError, match="--bands is for raster files"):
+        open_scene(folder, bands="1,2,3,4,5,6")
 
 
 def test_quality_bits_are_clouds_and_shadows(tmp_path: Path, write, numbers) -> None:

@@ -23,7 +23,8 @@ class Container:
 
     def gdal_path(self, name: str) -> str:
         """What GDAL opens to read the file `name`."""
-        return self.prefix + name
+        # GDAL drops the "./" that tar puts before names.
+        return self.prefix + name.removeprefix("./")
 
     def read_text(self, name: str) -> str:
         """The text of the file `name`.

@@ -81,7 +81,7 @@ def read_landsat(container: Container, files: Files, overrides: Overrides) -> Pr
     Raises:
         InputError: there is no MTL file, more than one product, or a band's file is missing.
     """
-    name = container.path.name
+    name = container.path.resolve().name
     names = _metadata_names(container)
     if not names:
         raise InputError(

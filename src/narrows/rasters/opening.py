@@ -113,17 +113,25 @@ def _read(
     if path is None:
         raise InputError("no scene is named")
     text = os.fspath(path)
-    if is_item_address(text):
+    container = os.path.isdir(text) or text.lower().endswith(_ARCHIVES) or _is_metadata_file(text)
+    item = not container and is_item_address(text)
+    if bands is not None and (container or item):
+        raise InputError(f"{text}: --bands is for raster files; a product and a STAC item name their bands themselves")
+    if item:
         return read_item(text, opened, sensor, overrides)
     if text.startswith(("http://", "https://")):
         return read_raster(f"/vsicurl/{text}", opened, sensor, bands, overrides)
     if not text.startswith("/vsi") and not os.path.exists(text) and ":" not in text:
         raise InputError(f"{text}: there is no such file or folder")
-    if os.path.isdir(text) or text.lower().endswith(_ARCHIVES):
-        return _read_container(open_container(Path(text)), opened, sensor, overrides)
-    if Path(text).name.upper().endswith(("_MTL.TXT", "_MTL.XML", "_MTL.JSON")) or Path(text).name.startswith("MTD_MSI"):
-        return _read_container(open_container(Path(text).parent), opened, sensor, overrides)
+    if container:
+        path = Path(text).parent if _is_metadata_file(text) else Path(text)
+        return _read_container(open_container(path), opened, sensor, overrides)
     return read_raster(text, opened, sensor, bands, overrides)
+
+
+def _is_metadata_file(text: str) -> bool:
+    name = Path(text).name.upper()
+    return name.endswith(("_MTL.TXT", "_MTL.XML", "_MTL.JSON")) or name.startswith("MTD_MSI")
 
 
 def _read_container(container: Container, opened: Files, sensor: Sensor | None, overrides: Overrides) -> Product:

@@ -78,6 +78,7 @@ class Scene:
     def __init__(self, product: Product, close: Callable[[], None]):
         self._product = product
         self._close = close
+        _check_numbers(product)
         self._groups = _check_grids(product)
         finest = next(group.image for group in self._groups if group.factor == 1)
         self._full = (finest.height, finest.width)
@@ -335,6 +336,13 @@ def _scale(raw: NDArray[Any], layer: Layer, out: NDArray[np.float32]) -> None:
 def _blank(reflectance: NDArray[np.float32], known: NDArray[np.bool_]) -> None:
     if not known.all():
         np.copyto(reflectance, np.float32(0), where=~known)
+
+
+def _check_numbers(product: Product) -> None:
+    for layer in product.layers:
+        dtype = layer.image.dtype(layer.index)
+        if dtype.kind not in "uif":
+            raise InputError(f"{layer.image.name}: holds {dtype.name} numbers; integers or floats are wanted")
 
 
 def _check_grids(product: Product) -> tuple[_Group, ...]:

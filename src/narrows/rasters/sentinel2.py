@@ -99,7 +99,7 @@ def read_sentinel2(container: Container, files: Files, overrides: Overrides) -> 
     Raises:
         InputError: the XML or a band's file is missing, or there are several products or granules.
     """
-    name = container.path.name
+    name = container.path.resolve().name
     found = _product_metadata(container)
     if not found:
         raise InputError(f"{container.path}: looks like a SAFE product, but has no MTD_MSIL1C.xml or MTD_MSIL2A.xml")

@@ -43,7 +43,7 @@ class ArrayImage:
         if not self.height or not self.width:
             raise InputError(f"{name}: the array is empty ({self.height} x {self.width} pixels)")
         self.crs, self.transform = _georeference(self._array, str(rows), str(columns))
-        self._kept: tuple[tuple[int, int], NDArray[Any]] | None = None
+        self._kept: tuple[tuple[int, int], tuple[int, int], NDArray[Any]] | None = None
 
     def dtype(self, index: int) -> np.dtype[Any]:
         return self._array.dtype
@@ -54,10 +54,11 @@ class ArrayImage:
         chunks = np.concatenate([[0], np.cumsum(self._array.chunks[0])])
         first = int(chunks[np.searchsorted(chunks, rows[0], side="right") - 1])
         last = int(chunks[np.searchsorted(chunks, rows[1], side="left")])
-        if self._kept is None or not (self._kept[0][0] <= first and last <= self._kept[0][1]):
-            self._kept = ((first, last), self._array[first:last].values)
-        (top, _), values = self._kept
-        return values[None, rows[0] - top : rows[1] - top, columns[0] : columns[1]]
+        kept = self._kept
+        if kept is None or kept[1] != columns or first < kept[0][0] or last > kept[0][1]:
+            kept = self._kept = ((first, last), columns, self._array[first:last, columns[0] : columns[1]].values)
+        (top, _), _, values = kept
+        return values[None, rows[0] - top : rows[1] - top]
 
     def row_cache_bytes(self, indexes: Sequence[int]) -> int:
         if self._array.chunks is None:
