@@ -124,7 +124,7 @@ def test_an_area_of_interest_is_cut_out_of_the_whole_map_and_little_else_is_read
 def test_outside_a_polygon_is_255_and_not_counted(tmp_path):
     a, net = scene(60, 60), network()
     west, north = a.transform.c, a.transform.f
-    triangle = shapely.Polygon([(west + 300, north - 300), (west + 1500, north - 300), (west + 300, north - 1500)])
+    triangle = shapely.Polygon([(west + 300, north - 300), (west + 1490, north - 300), (west + 300, north - 1490)])
     path = tmp_path / "area.geojson"
     feature = {"type": "Feature", "properties": {}, "geometry": json.loads(shapely.to_geojson(triangle))}
     crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32630"}}

@@ -78,8 +78,8 @@ class WaterNetwork:
                 image[(..., *place)] = torch.nan
                 touched = torch.isnan(module(image)).any(dim=1)[0]
                 lines = torch.nonzero(touched.any(dim=1 if shape[0] == _PROBE else 0)).flatten()
-                first, last = int(lines.min()), int(lines.max()) + 1
-                found.append(max(middle.start - first, last - middle.stop, 0))
+                # Any row of the stripe may be the one that an answer depends on.
+                found.append(max(middle.stop - 1 - int(lines.min()), int(lines.max()) - middle.start))
         return found[0], found[1]
 
     def check(self, height: int, width: int) -> None:

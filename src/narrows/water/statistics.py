@@ -78,12 +78,16 @@ class Statistics:
         pixels = math.isnan(self.water_km2)
         said = [f"water {self.water_pixels:,} pixels" if pixels else f"water {self.water_km2:,.2f} km²"]
         if (share := self.water_share_of_observed) is not None:
-            said[0] += f", {share:.1%} of what was observed"
+            said[0] += f", {_percent(share)} of what was observed"
         if self.hidden_pixels:
-            said.append(f"{self.hidden_share:.1%} hidden by cloud or shadow")
+            said.append(f"{_percent(self.hidden_share)} hidden by cloud or shadow")
         if self.no_data_pixels:
-            said.append(f"{self.no_data_share:.1%} without data")
+            said.append(f"{_percent(self.no_data_share)} without data")
         return "; ".join(said)
+
+
+def _percent(share: float) -> str:
+    return "under 0.1%" if 0 < share < 0.001 else f"{share:.1%}"
 
 
 class StatisticsCounter:
