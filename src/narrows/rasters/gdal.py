@@ -60,7 +60,8 @@ def open_raster(path: str) -> Any:
             warnings.simplefilter("ignore", NotGeoreferencedWarning)
             dataset = rasterio.open(path, sharing=False)
     except GDAL_ERRORS as error:
-        raise InputError(f"{path}: can't be opened as a raster: {one_line(error)}") from error
+        shown = path.removeprefix("/vsicurl/")
+        raise InputError(f"{shown}: can't be opened as a raster: {one_line(error)}") from error
     if dataset.count == 0:
         names = list(dataset.subdatasets[:1])
         dataset.close()

@@ -7,10 +7,9 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import xarray as xr
 
 from narrows.errors import InputError
 from narrows.rasters.containers import Container, open_container
@@ -25,7 +24,9 @@ from narrows.rasters.scene import Scene
 from narrows.rasters.sensors import Sensor, find_sensor
 from narrows.rasters.sentinel2 import is_sentinel2, read_sentinel2
 from narrows.rasters.stac import is_item_address, read_item
-from narrows.rasters.xarrays import read_xarray
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 __all__ = ["open_scene"]
 
@@ -97,7 +98,10 @@ def _read(
     bands: BandOption | None,
     overrides: Overrides,
 ) -> Product:
-    if isinstance(path, xr.DataArray | xr.Dataset):
+    if type(path).__module__.partition(".")[0] == "xarray":
+        # Importing xarray takes some 80 MB, which a scene on disk has no use for.
+        from narrows.rasters.xarrays import read_xarray
+
         return read_xarray(path, sensor, bands, overrides)
     if files is None and isinstance(path, Mapping | Sequence) and not isinstance(path, str):
         path, files = None, path
