@@ -132,6 +132,9 @@ def test_the_cache_that_rows_need(tmp_path: Path, write) -> None:
     for path, pixels in ((by_band, 3 * 256 * 128), (by_pixel, 3 * 256 * 128), (striped, 700)):
         with open_scene(path, scale=1) as scene:
             assert 0 <= scene.cache_bytes - 6 * 2 * pixels < 10_000
+            if path is not striped:
+                part = scene.window((0, 600), (200, 300))
+                assert 0 <= part.cache_bytes - 6 * 2 * pixels * 2 // 3 < 10_000
 
 
 def test_different_sizes_and_kinds_fit_only_by_two(tmp_path: Path, write, numbers) -> None:

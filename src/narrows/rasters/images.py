@@ -41,8 +41,8 @@ class Image(Protocol):
         """Bands `indexes` (from 1) over [start, stop) rows and columns, as (bands, rows, columns)."""
         ...
 
-    def row_cache_bytes(self, indexes: Sequence[int]) -> int:
-        """Bytes of cache with which reading those bands row by row decodes nothing twice."""
+    def row_cache_bytes(self, indexes: Sequence[int], columns: tuple[int, int]) -> int:
+        """Bytes of cache with which reading those bands and columns row by row decodes nothing twice."""
         ...
 
     def close(self) -> None: ...
@@ -86,13 +86,13 @@ class RasterImage:
         except GDAL_ERRORS as error:
             raise read_failure(self.name, rows, error) from error
 
-    def row_cache_bytes(self, indexes: Sequence[int]) -> int:
+    def row_cache_bytes(self, indexes: Sequence[int], columns: tuple[int, int]) -> int:
         dataset = self._dataset
         bands = range(dataset.count) if self.by_pixel else [index - 1 for index in indexes]
         total = 0
         for band in bands:
             block_height, block_width = dataset.block_shapes[band]
-            across = math.ceil(self.width / block_width)
+            across = math.ceil(columns[1] / block_width) - columns[0] // block_width
             pixels = block_height * block_width * np.dtype(dataset.dtypes[band]).itemsize
             total += across * (pixels + _BLOCK_OVERHEAD)
         return total

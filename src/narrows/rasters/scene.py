@@ -127,9 +127,15 @@ class Scene:
     @property
     def cache_bytes(self) -> int:
         """The GDAL cache in bytes with which reading this scene by rows decodes no block twice."""
-        total = sum(group.image.row_cache_bytes(group.indexes) for group in self._groups)
+        wanted = [(group.image, group.indexes) for group in self._groups]
         if self._product.clouds is not None:
-            total += self._product.clouds.image.row_cache_bytes([1])
+            wanted.append((self._product.clouds.image, [1]))
+        left, right = self._origin[1], self._origin[1] + self.width
+        total = 0
+        for image, indexes in wanted:
+            factor = max(1, round(self._full[1] / image.width))
+            columns = max(0, left // factor - 1), min(image.width, -(-right // factor) + 1)
+            total += image.row_cache_bytes(indexes, columns if factor > 1 else (left, right))
         return total
 
     def read_bytes(self, rows: int) -> int:

@@ -87,7 +87,7 @@ class RasterSource:
     @property
     def cache_bytes(self) -> int:
         """The GDAL cache in bytes with which reading by rows decodes no block twice."""
-        return self._image.row_cache_bytes(self._bands)
+        return self._image.row_cache_bytes(self._bands, (0, self._image.width))
 
     def read(self, start: int, stop: int) -> NDArray[Any]:
         """Rows [start, stop) as (bands, n, width) of `dtype`."""

@@ -60,10 +60,10 @@ class ArrayImage:
         (top, _), _, values = kept
         return values[None, rows[0] - top : rows[1] - top]
 
-    def row_cache_bytes(self, indexes: Sequence[int]) -> int:
+    def row_cache_bytes(self, indexes: Sequence[int], columns: tuple[int, int]) -> int:
         if self._array.chunks is None:
             return 0
-        return 2 * max(self._array.chunks[0]) * self.width * self._array.dtype.itemsize
+        return 2 * max(self._array.chunks[0]) * (columns[1] - columns[0]) * self._array.dtype.itemsize
 
     def close(self) -> None:
         self._kept = None
