@@ -99,6 +99,33 @@ def test_nodata_nan_and_infinity_are_not_observed_and_finite(tmp_path: Path, wri
     assert not rows.reflectance[:, ~rows.observed].any()
 
 
+def test_the_files_own_mask_or_alpha_is_honoured(tmp_path: Path, write, numbers) -> None:
+    seen = np.ones((61, 47), dtype=bool)
+    seen[4:9, 20:30] = False
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
+        path = write(tmp_path / "masked.tif", numbers, list(BANDS))
+        with rasterio.open(path, "r+") as dataset:
+            dataset.write_mask(seen)
+    alpha = write(tmp_path / "alpha.tif", np.concatenate([numbers, seen[None] * np.uint16(65535)]), [*BANDS, "alpha"])
+    with rasterio.open(alpha, "r+") as dataset:
+        dataset.colorinterp = [*dataset.colorinterp[:-1], ColorInterp.alpha]
+    for each in (path, alpha):
+        with open_scene(each, scale=1e-5) as scene:
+            np.testing.assert_array_equal(scene.read(0, 61).observed, seen)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_extreme_no_data_values_of_floats(tmp_path: Path, write, numbers, dtype: str) -> None:
+    values = (numbers * 1e-5).astype(dtype)
+    lowest = float(np.finfo(dtype).min)
+    values[3, 2, 1] = lowest
+    with open_scene(write(tmp_path / "six.tif", values, list(BANDS), nodata=lowest), scale=1) as scene:
+        rows = scene.read(0, 61)
+    assert list(zip(*np.nonzero(~rows.observed), strict=True)) == [(2, 1)]
+    assert np.isfinite(rows.reflectance).all()
+
+
 def test_the_users_nodata_replaces_the_files(tmp_path: Path, write, numbers) -> None:
     numbers[0, 0, 0], numbers[0, 1, 1] = 0, 65535
     path = write(tmp_path / "six.tif", numbers, list(BANDS), nodata=0)

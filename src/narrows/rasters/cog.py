@@ -77,8 +77,8 @@ class CogSink:
             "crs": crs,
             "transform": transform,
             "nodata": nodata,
-            "compress": "zstd",
-            "zstd_level": 1,
+            "compress": "deflate",
+            "zlevel": 1,
             "interleave": "pixel",
         }
         self._writer = TileWriter(

@@ -10,6 +10,7 @@ import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
+from rasterio.enums import MaskFlags
 from rasterio.windows import Window
 
 from narrows.errors import InputError
@@ -41,6 +42,10 @@ class Image(Protocol):
         """Bands `indexes` (from 1) over [start, stop) rows and columns, as (bands, rows, columns)."""
         ...
 
+    def masked(self, rows: tuple[int, int], columns: tuple[int, int]) -> NDArray[np.bool_] | None:
+        """Where the image's own mask or alpha says that nothing was seen, (rows, columns); None if it has neither."""
+        ...
+
     def row_cache_bytes(self, indexes: Sequence[int], columns: tuple[int, int]) -> int:
         """Bytes of cache with which reading those bands and columns row by row decodes nothing twice."""
         ...
@@ -68,6 +73,9 @@ class RasterImage:
         self.nodata: tuple[float | None, ...] = dataset.nodatavals
         self.descriptions: tuple[str | None, ...] = dataset.descriptions
         self.colours: tuple[str, ...] = tuple(colour.name for colour in dataset.colorinterp)
+        self._has_mask = MaskFlags.per_dataset in dataset.mask_flag_enums[0]
+        # GDAL takes an alpha band for a mask only in files of two or four bands.
+        self._alpha = self.colours.index("alpha") + 1 if "alpha" in self.colours else None
         if not self.height or not self.width:
             self.close()
             raise InputError(f"{self.name}: the raster is empty ({self.height} x {self.width} pixels)")
@@ -83,6 +91,17 @@ class RasterImage:
         window = Window(columns[0], rows[0], columns[1] - columns[0], rows[1] - rows[0])
         try:
             return self._dataset.read(list(indexes), window=window)
+        except GDAL_ERRORS as error:
+            raise read_failure(self.name, rows, error) from error
+
+    def masked(self, rows: tuple[int, int], columns: tuple[int, int]) -> NDArray[np.bool_] | None:
+        if self._alpha is not None:
+            return self.read([self._alpha], rows, columns)[0] == 0
+        if not self._has_mask:
+            return None
+        window = Window(columns[0], rows[0], columns[1] - columns[0], rows[1] - rows[0])
+        try:
+            return self._dataset.read_masks(1, window=window) == 0
         except GDAL_ERRORS as error:
             raise read_failure(self.name, rows, error) from error
 

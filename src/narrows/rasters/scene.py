@@ -280,6 +280,9 @@ class Scene:
         for group in self._groups:
             if group.factor == 1:
                 raw = group.image.read(group.indexes, rows, columns)
+                masked = group.image.masked(rows, columns)
+                if masked is not None:
+                    missing |= masked
                 for number, (place, layer) in enumerate(zip(group.places, group.layers, strict=True)):
                     _mark_missing(raw[number], layer.fills, missing)
                     _scale(raw[number], layer, reflectance[place])
@@ -288,9 +291,10 @@ class Scene:
             coarse_rows = needed_range(*rows, size[0])
             coarse_columns = needed_range(*columns, size[1])
             raw = group.image.read(group.indexes, coarse_rows, coarse_columns)
+            masked = group.image.masked(coarse_rows, coarse_columns)
             where = (rows, columns, (coarse_rows[0], coarse_columns[0]), size)
             for number, (place, layer) in enumerate(zip(group.places, group.layers, strict=True)):
-                coarse_missing = np.zeros(raw.shape[1:], dtype=bool)
+                coarse_missing = np.zeros(raw.shape[1:], dtype=bool) if masked is None else masked.copy()
                 _mark_missing(raw[number], layer.fills, coarse_missing)
                 if coarse_missing.any():
                     missing |= any_neighbour(coarse_missing, *where)
@@ -325,7 +329,9 @@ def _mark_missing(raw: NDArray[Any], fills: tuple[float, ...], missing: NDArray[
     if raw.dtype.kind == "f":
         missing |= ~np.isfinite(raw)
         for fill in fills:
-            missing |= raw == raw.dtype.type(fill)
+            # A no-data value beyond the range of the numbers is their infinity.
+            with np.errstate(over="ignore"):
+                missing |= raw == raw.dtype.type(fill)
         return
     limits = np.iinfo(raw.dtype)
     for fill in fills:
@@ -334,9 +340,10 @@ def _mark_missing(raw: NDArray[Any], fills: tuple[float, ...], missing: NDArray[
 
 
 def _scale(raw: NDArray[Any], layer: Layer, out: NDArray[np.float32]) -> None:
-    np.multiply(raw, np.float32(layer.scale), out=out, dtype=np.float32, casting="unsafe")
-    if layer.offset:
-        out += np.float32(layer.offset)
+    with np.errstate(over="ignore", invalid="ignore"):
+        np.multiply(raw, np.float32(layer.scale), out=out, dtype=np.float32, casting="unsafe")
+        if layer.offset:
+            out += np.float32(layer.offset)
 
 
 def _blank(reflectance: NDArray[np.float32], known: NDArray[np.bool_]) -> None:

@@ -60,6 +60,9 @@ class ArrayImage:
         (top, _), _, values = kept
         return values[None, rows[0] - top : rows[1] - top]
 
+    def masked(self, rows: tuple[int, int], columns: tuple[int, int]) -> NDArray[np.bool_] | None:
+        return None
+
     def row_cache_bytes(self, indexes: Sequence[int], columns: tuple[int, int]) -> int:
         if self._array.chunks is None:
             return 0
