@@ -42,6 +42,36 @@ def test_reading_by_rows_grows_by_the_cache_alone(tmp_path: Path, write, layout:
     assert after - before < cache + 4 * 2**20
 
 
+WRITE = """
+import sys
+import numpy as np
+from narrows.rasters import CogSink, raster_environment
+
+def peak():
+    return int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) * 1024
+
+path, height = sys.argv[1], int(sys.argv[2])
+rows = np.random.default_rng(0).integers(0, 2, (1, 16, 250)).astype(np.uint8).repeat(8, axis=1).repeat(8, axis=2)
+with raster_environment(4 * 2**20):
+    before = peak()
+    with CogSink(path, width=2000, height=height) as sink:
+        for start in range(0, height, 128):
+            sink.write(start, rows[:, : height - start])
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak resident size is read from /proc")
+def test_writing_holds_a_small_part_of_the_raster(tmp_path: Path) -> None:
+    def grown(height: int) -> int:
+        command = [sys.executable, "-c", WRITE, str(tmp_path / f"{height}.tif"), str(height)]
+        return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    short, tall = grown(8192), grown(40960)
+    assert tall < 64 * 2**20
+    assert tall - short < 0.3 * 2000 * (40960 - 8192)
+
+
 def test_an_impossible_cache_is_refused() -> None:
     with pytest.raises(ValueError, match="cache_bytes"), raster_environment(0):
         pass

@@ -29,7 +29,8 @@ class CogSink:
     """Writes rows to a Cloud Optimized GeoTIFF with overviews. A context manager; a row sink.
 
     The file appears at `path` when the block ends well; after any exception, also an interrupt, nothing is left.
-    In memory it holds one row of tiles (`resident_bytes`), and GDAL its cache (see `raster_environment`).
+    In memory it holds one row of tiles (`resident_bytes`), and GDAL its cache (see `raster_environment`). The copy at
+    the end takes some 40 MB more (measured at 7,741 columns and 7,591 rows; 8 MB more again at 30,000 rows).
 
     Args:
         path: where it goes.
