@@ -14,8 +14,8 @@ __all__ = ["RowwiseWater", "rowwise_water"]
 class RowwiseWater(nn.Module):
     """A fully convolutional map of surface water, below 500,000 parameters.
 
-    Four scales (1, 1/2, 1/4, 1/8). Channels grow as the sides halve so that each level of the encoder holds
-    at most four values for each pixel of the image; full resolution is touched by two narrow convolutions only.
+    Four scales (1, 1/2, 1/4, 1/8). Channels grow as the sides halve, so that below full resolution a layer holds
+    at most four values for each pixel of the image; at full resolution there are but two narrow 3x3 convolutions.
     What the network sees beyond its neighbours it sees along the row, by dilation along columns, which costs no
     line buffer; down the rows its kernels are all 3 high, so that the delay stays below a hundred rows. There is
     no barrier: no statistic of the whole image enters.
