@@ -131,11 +131,18 @@ class _Builder:
                 self.values[fx.name] = scalar
                 return
             raise CaptureError(f"the network calls {target}, which can't be captured as a row graph")
+        if fx.name in self.folds and not self._has_rows(fx.args[0]):
+            for name in self.folds.pop(fx.name).absorbed:
+                del self.folded_away[name]
         call = self._as_call(fx, target)
         if all(value.rows is None for value in call.values):
             self.values[fx.name] = self._whole(fx, call)
             return
         self.values[fx.name] = self._rowed(fx, call)
+
+    def _has_rows(self, argument: Any) -> bool:
+        value = self._resolve(argument)
+        return isinstance(value, Value) and value.rows is not None
 
     def _as_call(self, fx: torch.fx.Node, target: str) -> Call:
         arguments: dict[str, Any] = {}
@@ -285,7 +292,7 @@ class _Builder:
                 target=str(fx.target) if fx is not None else "",
             )
         )
-        return Value(index, shape, dtype, spec.rows, columns)
+        return Value(index, shape, dtype, spec.rows, columns, spec.extra)
 
     def _prune(self, outputs: list[int]) -> RowGraph:
         """Keep what the outputs need, and every input, renumbered."""

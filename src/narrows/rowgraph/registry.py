@@ -23,13 +23,17 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Value:
-    """A tensor of the graph while it is being built: the node that makes it, and what is known of it."""
+    """A tensor of the graph while it is being built: the node that makes it, and what is known of it.
+
+    `extra` is what its operator tells those that read it (a pooling, where its places lie).
+    """
 
     node: int
     shape: tuple[int, ...]
     dtype: torch.dtype
     rows: Axis | None
     columns: Axis | None = None
+    extra: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @property
     def axis(self) -> Axis:
