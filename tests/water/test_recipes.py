@@ -11,6 +11,7 @@ from narrows.errors import InputError
 from narrows.water import weights
 from narrows.water.recipes.augmentation import Batch, add_atmosphere, add_clouds, augment
 from narrows.water.recipes.chips import Chips, draw_split, read_chips, read_split
+from narrows.water.recipes.clouds import score_real_chip, score_simulated_clouds
 from narrows.water.recipes.default import Samples, main, train
 from narrows.water.recipes.indices import dswe, mndwi
 from narrows.water.recipes.scoring import at_top_of_atmosphere, predict, score
@@ -194,3 +195,20 @@ def test_default_weights_beat_the_indices_on_places_never_seen(shared_data: Path
     assert ours > 0.88
     assert ours > score(mndwi(held_out.reflectance) > 0, truth, held_out.known).iou
     assert ours > score(dswe(held_out.reflectance), truth, held_out.known).iou
+
+
+def test_default_weights_see_simulated_clouds_over_simulated_ground() -> None:
+    found = score_simulated_clouds(weights.load(), chips(6, 128))
+    assert found["hidden"].iou > 0.7
+    assert found["hidden"].precision > 0.85
+
+
+def test_default_weights_see_the_clouds_of_a_real_chip(shared_data: Path) -> None:
+    with np.load(shared_data / "cloudy" / "sentinel2_l1c.npz") as data:
+        reflectance, classes = np.ascontiguousarray(data["img"].transpose(2, 0, 1)), data["msk"][..., 0]
+    scores, shares = score_real_chip(weights.load(), reflectance, classes)
+    assert scores["hidden"].precision > 0.9
+    assert scores["hidden"].recall > 0.7
+    assert shares["land called hidden"] < 0.01
+    assert shares["shadow called water"] < 0.01 < shares["shadow called water, MNDWI > 0"]
+    assert scores["water"].f1 > 5 * scores["water, MNDWI > 0"].f1
