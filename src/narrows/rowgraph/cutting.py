@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -48,15 +48,7 @@ def on_strips(call: Call, **changed: Any) -> Callable[[Strip, list[torch.Tensor]
 
     def compute(strip: Strip, tensors: list[torch.Tensor], overwrite: bool) -> torch.Tensor:
         given = iter(tensors)
-
-        def put(argument: Any) -> Any:
-            if isinstance(argument, Value):
-                return next(given)
-            if isinstance(argument, list):
-                return [put(item) for item in argument]
-            return argument(strip) if callable(argument) else argument
-
-        filled = {name: put(argument) for name, argument in arguments.items()}
+        filled = {name: _filled(argument, given, strip) for name, argument in arguments.items()}
         positional = [value for name, value in filled.items() if name not in keyword_only]
         keywords = {name: value for name, value in filled.items() if name in keyword_only}
         chosen = in_place if overwrite and in_place is not None else function
@@ -64,3 +56,13 @@ def on_strips(call: Call, **changed: Any) -> Callable[[Strip, list[torch.Tensor]
         return result
 
     return compute
+
+
+def _filled(argument: Any, given: Iterator[torch.Tensor], strip: Strip) -> Any:
+    """`argument` with tensors for its values. (A function inside `compute` that calls itself would be a cycle, which
+    keeps every strip alive until the garbage collector comes by.)"""
+    if isinstance(argument, Value):
+        return next(given)
+    if isinstance(argument, list):
+        return [_filled(item, given, strip) for item in argument]
+    return argument(strip) if callable(argument) else argument
