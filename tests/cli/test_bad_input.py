@@ -241,7 +241,7 @@ def test_an_interrupt_half_way(tmp_path, out, number):
         said = process.communicate(timeout=60)[1]
     finally:
         process.kill()
-    assert process.returncode == 130
+    assert process.returncode == 130, said
     assert said.splitlines()[-1] == "Interrupted; nothing was left behind."
     assert "Traceback" not in said
     assert nothing_in(out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from importlib import import_module
@@ -9,7 +10,7 @@ from typing import Any
 
 import click
 
-from narrows.cli.speaking import one_line_errors
+from narrows.cli.speaking import INTERRUPTED, one_line_errors
 
 __all__ = ["main", "narrows"]
 
@@ -49,13 +50,28 @@ def narrows() -> None:
     """
 
 
-def main(args: list[str] | None = None) -> Any:
+def main(args: list[str] | None = None) -> None:
     """The `narrows` command. A request to terminate is taken as an interrupt, so that nothing is left half-written."""
     try:
         signal.signal(signal.SIGTERM, _terminate)
-        return narrows.main(args=args, prog_name="narrows")
+        narrows.main(args=args, prog_name="narrows")
     except KeyboardInterrupt:  # outside a command: while starting or ending
-        sys.exit(130)
+        _leave_interrupted()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            _leave_interrupted()
+        raise
+
+
+def _leave_interrupted() -> None:
+    """Exit with code 130 at once.
+
+    Where an interrupt came while Python ran code from a string (dataclasses do, while modules are imported), Python
+    would end itself by the signal although the interrupt was handled.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(INTERRUPTED)
 
 
 def _terminate(number: int, frame: Any) -> None:

@@ -15,7 +15,11 @@ import click
 from narrows.errors import NarrowsError
 from narrows.units import format_bytes
 
-__all__ = ["messages_shown", "one_line_errors", "progress_bar", "say"]
+__all__ = ["INTERRUPTED", "messages_shown", "one_line_errors", "progress_bar", "say"]
+
+
+INTERRUPTED = 130
+"""Exit code after an interrupt, as shells have it."""
 
 
 class _OneLine(click.ClickException):
@@ -44,7 +48,7 @@ def one_line_errors(command: Callable[..., Any]) -> Callable[..., Any]:
             raise
         except KeyboardInterrupt:
             click.echo("Interrupted; nothing was left behind.", err=True)
-            sys.exit(130)
+            sys.exit(INTERRUPTED)
 
     return wrapped
 

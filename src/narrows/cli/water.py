@@ -138,6 +138,11 @@ def _water(
     quiet: bool,
     **scene_options: Any,
 ) -> None:
+    import warnings
+
+    from rasterio.errors import NotGeoreferencedWarning
+
+    warnings.simplefilter("ignore", NotGeoreferencedWarning)  # said once, in the project's own words
     from narrows.water.batch import Job, check_summary, identity, place_files, run_jobs, scene_name, write_summary
     from narrows.water.mapping import MapOptions, MinimumArea
     from narrows.water.products import MapFiles, map_to_files, run_key

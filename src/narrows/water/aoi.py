@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyogrio
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
@@ -88,6 +87,8 @@ def _box(text: str, crs: CRS | None) -> Any | None:
 
 
 def _polygons(text: str, crs: CRS | None) -> Any:
+    import pyogrio  # here: it brings pandas along, 70 MB that a box doesn't need
+
     path = Path(text)
     if not path.exists():
         raise InputError(f"--aoi {text}: no such file, and no box west,south,east,north either")

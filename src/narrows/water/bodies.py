@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 __all__ = ["BlockBodies", "BodyTracker", "SmallBodyFilter"]
 
@@ -47,6 +46,8 @@ class BodyTracker:
 
     def push(self, water: NDArray[np.bool_], row_areas: NDArray[np.float64]) -> BlockBodies:
         """Take the next rows: `water` (n, width), `row_areas` (n,) the area of a pixel in each row."""
+        from scipy import ndimage  # here, because most maps need none of its memory
+
         labels, count = ndimage.label(water, structure=_EIGHT)
         areas = np.zeros(count + 1)
         for row, area in zip(labels, row_areas, strict=True):

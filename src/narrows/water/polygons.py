@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyogrio
 import rasterio
 import shapely
 from affine import Affine
@@ -134,6 +133,8 @@ def write_polygons(mask_path: Path, path: Path, pixel_areas: NDArray[np.float64]
 
 def _append(path: Path, driver: str, batch: list[tuple[Any, float]], crs: str | None, *, append: bool) -> None:
     options: dict[str, Any] = {"promote_to_multi": True} if driver != "ESRI Shapefile" else {}
+    import pyogrio  # here: it brings pandas along, 70 MB that most maps don't need
+
     outlines = np.array([outline for outline, _ in batch], dtype=object)
     try:
         pyogrio.raw.write(

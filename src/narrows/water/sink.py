@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MapSink", "Writer"]
 
-_SLAB_ROWS = 64
+_SLAB_ROWS = 32
 HIDDEN_FROM = 0.5
 """Probability from which the network's own opinion hides a pixel."""
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SceneSource", "StatusLines"]
 
-SLAB_ROWS = 64
+SLAB_ROWS = 32
 
 
 class StatusLines:
