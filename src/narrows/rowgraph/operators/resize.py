@@ -19,7 +19,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import floor, prod
-from typing import Any
 
 import numpy as np
 import torch
@@ -115,7 +114,6 @@ def nearest(call: Call) -> Operator:
     value = call["input"]
     count = len(call.shape) - 2
     base = call.target.removesuffix(".vec")
-    function = overload(f"{base}.default")
     scales = _scales(call, count)
     place = value.axis.dim - 2
     if place < 0:
@@ -123,44 +121,72 @@ def nearest(call: Call) -> Operator:
     if value.axis.outer > 1:
         raise Refusal("it resizes a dimension in which batch and rows lie together")
     axis, made = value.axis, call.shape[value.axis.dim]
-    flat_ramp = torch.arange(axis.count, dtype=torch.float32).view(1, 1, -1)
-    line = overload(f"{base.replace('2d', '1d').replace('3d', '1d')}.default")
-    source = line(flat_ramp, [made], scales[place]).flatten().to(torch.int64).tolist()
-    factor = made // axis.count
-    repeats = made == factor * axis.count and source == [row // factor for row in range(made)]
-    dim = axis.dim
-
-    def resized(rows: torch.Tensor, count_of_rows: int, scale: float | None) -> torch.Tensor:
-        size, factors = list(call.shape[2:]), list(scales)
-        size[place], factors[place] = count_of_rows, scale
-        result: torch.Tensor = function(rows, size, *factors)
-        return result
+    sources = [_nearest(base, value.shape, call.shape, dim, scales[dim - 2]) for dim in range(2, len(call.shape))]
+    source = sources[place]
+    factors = [wide // size for size, wide in zip(value.shape[2:], call.shape[2:], strict=True)]
+    factor = factors[place]
+    repeats = all(
+        list(table) == [row // times for row in range(size * times)]
+        for table, times, size in zip(sources, factors, value.shape[2:], strict=True)
+        if times
+    ) and all(factors)
+    others = [
+        (dim, torch.tensor(table))
+        for dim, table in enumerate(sources, start=2)
+        if dim != axis.dim and table != list(range(value.shape[dim]))
+    ]
+    function = overload(f"{base}.default")
 
     def compute(strip: Strip) -> torch.Tensor:
         rows, first = strip.inputs[0], strip.starts[0]
-        held = rows.shape[dim]
+        held = rows.shape[axis.dim]
         if repeats:
-            result = resized(rows, held * factor, scales[place])
-            return result.narrow(dim, strip.start - first * factor, strip.stop - strip.start)
+            size = [held * factor if dim == axis.dim else call.shape[dim] for dim in range(2, len(call.shape))]
+            result: torch.Tensor = function(rows, size)
+            return result.narrow(axis.dim, strip.start - first * factor, strip.stop - strip.start)
         picked = [row - first for row in source[strip.start : strip.stop]]
-        whole = resized(rows, held, None)
-        if picked == list(range(held)):
-            return whole
-        return whole.index_select(dim, torch.tensor(picked, device=rows.device))
+        if picked != list(range(held)):
+            rows = rows.index_select(axis.dim, torch.tensor(picked, device=rows.device))
+        for dim, table in others:
+            rows = rows.index_select(dim, table.to(rows.device))
+        return rows
 
-    def workspace(rows: int) -> int:
-        more = 2 * factor if repeats else -(-rows * axis.count // made) + 2
-        return more * prod(call.shape) // made * call.dtype.itemsize
-
+    made_row = prod(call.shape) // made * call.dtype.itemsize
+    picked_row = prod(value.shape) // max(axis.count, 1) * value.dtype.itemsize
     return Operator(
         "nearest",
         (value,),
         compute,
-        Axis(dim, made),
+        Axis(axis.dim, made),
         needs=(Table(axis.count, source, source),),
         columns=_columns(call),
-        workspace=workspace,
+        workspace=lambda rows: 2 * factor * made_row if repeats else rows * max(made_row, picked_row),
     )
+
+
+def _nearest(base: str, shape: tuple[int, ...], made: tuple[int, ...], dim: int, scale: float | None) -> list[int]:
+    """The places that the places of one dimension are copies of, by PyTorch's own kernel for this image.
+
+    In two dimensions there are two kernels, which differ where a size stays or doubles and a scale is given that says
+    otherwise: one for small images and for more than 3 channels, and one for others.
+    """
+    size, wide = shape[dim], made[dim]
+    if len(shape) == 4:
+        channels = min(shape[1], 4)
+        ramp = torch.arange(size, dtype=torch.float32).view(1, 1, -1, 1).expand(1, channels, size, 1)
+        large = channels <= 3 and made[2] + made[3] > _SMALL_IMAGE
+        across = max(1, _SMALL_IMAGE + 1 - wide) if large else 1
+        kernel = overload(f"{base}.default")
+        copies = kernel(ramp.contiguous(memory_format=torch.channels_last), [wide, across], scale, None)[0, 0, :, 0]
+    else:
+        if scale is not None and wide in (size, 2 * size) and scale * size != wide:
+            raise Refusal(
+                f"PyTorch's kernels disagree on resizing {size} to {wide} at a scale of {scale}; give the size"
+            )
+        kernel = overload(f"{base[:-2]}1d.default")
+        copies = kernel(torch.arange(size, dtype=torch.float32).view(1, 1, -1), [wide], scale)[0, 0]
+    places: list[int] = copies.to(torch.int64).tolist()
+    return places
 
 
 def _every_row_alone(call: Call) -> Operator:
@@ -244,7 +270,7 @@ def _aligned(resize: _Resize) -> tuple[int, int] | None:
 def _reach(resize: _Resize, antialias: bool, taps: int) -> tuple[list[int], list[int]]:
     """Bounds of the input rows that each output row mixes."""
     support = taps / 2 * max(resize.scale, 1.0) if antialias else taps / 2
-    offset = 0.0 if resize.align else 0.5
+    offset = 0.0 if resize.align and not antialias else 0.5
     lowest, highest = [], []
     for row in range(resize.made):
         middle = resize.scale * (row + offset) - offset
