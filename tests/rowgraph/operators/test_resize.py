@@ -11,7 +11,7 @@ import torch.nn.functional as F
 import narrows
 from narrows.errors import NotStreamableError
 
-STRIPS = (1, 2, 3, 7, 64, 1000)
+STRIPS = (1, 3, 7, 1000)
 
 
 class Resized(torch.nn.Module):
@@ -53,7 +53,7 @@ def sizing(rng, height, width):
     return {"scale_factor": factor, "recompute_scale_factor": rng.choice([None, True])}
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(16))
 @pytest.mark.parametrize("mode", ["nearest", "nearest-exact", "bilinear", "bicubic"])
 def test_bitwise(mode, seed):
     rng = random.Random(seed)
@@ -62,7 +62,7 @@ def test_bitwise(mode, seed):
     check(x, True, mode=mode, **sizing(rng, height, width))
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
 def test_aligned_corners_and_antialias(mode, dtype, seed):
