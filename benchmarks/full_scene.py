@@ -80,8 +80,10 @@ def commands(scene: Path, folder: Path, chosen: argparse.Namespace) -> dict[str,
         _check(made)
         listed["DeepWaterMapV2"] = (
             chosen.deepwatermap_memory,
-            [*water, "-o", str(folder / "deepwatermap.tif"), "--memory", chosen.deepwatermap_memory]
-            + ["--model", f"deepwatermap:{weights}"],
+            [
+                *(*water, "-o", str(folder / "deepwatermap.tif"), "--memory", chosen.deepwatermap_memory),
+                *("--model", f"deepwatermap:{weights}"),
+            ],
         )
     if chosen.full_frame:
         command = [python, "-c", FULL_FRAME, here, str(scene), str(folder / "full.tif")]

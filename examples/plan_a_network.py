@@ -1,4 +1,4 @@
-"""Before running anything: what does a network hold on a whole Landsat scene, and how long does it wait for its rows?"""
+"""Before running anything: what does a network hold on a whole Landsat scene, and how many rows does it wait for?"""
 
 from __future__ import annotations
 

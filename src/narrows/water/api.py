@@ -56,21 +56,25 @@ def map_water(
     """Map the surface water of a scene: 0 land, 1 water, 254 hidden by cloud or shadow, 255 no data.
 
     Args:
-        scene: a path, an open `Scene`, or an xarray DataArray or Dataset with the six bands. output: where
-        the mask goes, as a cloud-optimised GeoTIFF. Without it the map is returned as xarray. model: a
-        network of six bands (blue, green, red, nir, swir1, swir2; reflectance) to one channel of the same
-        size, or
-            ``"deepwatermap:weights.safetensors"``; the package's own by default.
-        gives: whether such a network's output is a ``"probability"`` or ``"logits"``. threshold: a pixel is
-        water from this probability on. min_area: smaller water bodies become land: ``"5000m2"``, ``"2ha"``,
-        ``"12px"``; a plain number is square metres. mask_clouds: hide clouds and their shadows by the
-        product's own mask, or by the default network's opinion where
+        scene: a path, an open `Scene`, or an xarray DataArray or Dataset with the six bands.
+        output: where the mask goes, as a cloud-optimised GeoTIFF. Without it the map is returned as xarray.
+        model: a network of six bands (blue, green, red, nir, swir1, swir2; reflectance) to one channel of the same
+            size, or ``"deepwatermap:weights.safetensors"``; the package's own by default.
+        gives: whether such a network's output is a ``"probability"`` or ``"logits"``.
+        threshold: a pixel is water from this probability on.
+        min_area: smaller water bodies become land: ``"5000m2"``, ``"2ha"``, ``"12px"``; a plain number is square
+            metres.
+        mask_clouds: hide clouds and their shadows by the product's own mask, or by the default network's opinion where
             the product has none.
-        aoi: a vector file, ``"west,south,east,north"`` in the scene's coordinates, or ``lonlat:`` before such
-        a box. memory: budget for the peak of the whole process, as ``"1GB"``. probability: where the
-        probability in percent goes; True to have it returned in a Dataset beside the mask. polygons,
-        quicklook, stats: where these go, with `output`. **scene_options: what `open_scene` takes (bands,
-        sensor, scale, offset, nodata).
+        aoi: a vector file, ``"west,south,east,north"`` in the scene's coordinates, or ``lonlat:`` before such a box.
+        memory: budget for the peak of the whole process, as ``"1GB"``.
+        probability: where the probability in percent goes; True to have it returned in a Dataset beside the mask.
+        polygons: where the water bodies go, with `output`.
+        quicklook: where the picture goes, with `output`.
+        stats: where the figures go, with `output`.
+        overwrite: replace outputs that exist.
+        progress: called after each step with (rows done, rows in all, bytes held by the run).
+        **scene_options: what `open_scene` takes (bands, sensor, scale, offset, nodata).
 
     Returns:
         With `output`, a `MapResult`. Otherwise a DataArray named ``water``, or a Dataset of ``water`` and
