@@ -136,7 +136,8 @@ def stream_rows(
         that have no new rows.
 
     Raises:
-        As `stream`; InputError if the blocks end early.
+        CaptureError, NotStreamableError, BudgetError: as `stream`.
+        InputError: as `stream`, or the blocks end early.
     """
     feed = BlockInput(blocks, height)
     held = loaded(model)
