@@ -45,7 +45,7 @@ demo: $(VENV)/.package  ## simulate a scene, map its water, say where the map an
 	@echo "The map is in $(DEMO)/water.tif, a picture of it in $(DEMO)/water.png."
 
 test: $(VENV)/.test  ## run every test (WORKERS processes)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not full" --numprocesses $(WORKERS) $(PYTEST_ARGS)
 
 full: $(VENV)/.test  ## run what is too long for every change: TensorFlow, thousands of graphs
 	VENV=$(VENV) bash .ci/full
