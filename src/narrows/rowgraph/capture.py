@@ -26,6 +26,10 @@ from narrows.rowgraph.rows import Axis
 
 __all__ = ["capture", "export_at"]
 
+_RANDOM = (
+    "it draws random numbers, which a streamed run can't draw as the full frame would; switch it off "
+    "(model.eval(), or training=False) or draw them beforehand and pass them in"
+)
 _IGNORED = ("aten._assert_tensor_metadata.default", "aten._assert_scalar.default", "aten._assert_async.msg")
 
 
@@ -135,6 +139,10 @@ class _Builder:
             for name in self.folds.pop(fx.name).absorbed:
                 del self.folded_away[name]
         call = self._as_call(fx, target)
+        # Attention is tagged for the dropout that it may hold; its rule looks whether it does.
+        if torch.Tag.nondeterministic_seeded in fx.target.tags and "dropout_p" not in call.arguments:
+            self.values[fx.name] = self._refused(fx, call, _RANDOM)
+            return
         if all(value.rows is None for value in call.values):
             self.values[fx.name] = self._whole(fx, call)
             return
@@ -237,8 +245,7 @@ class _Builder:
             except Refusal as refusal:
                 unsupported = str(refusal)
         if specs is None:
-            blank = Operator(_kind(call.target), tuple(dict.fromkeys(call.values)), None, None, needs=())
-            specs = tuple(blank for _ in call.results) if isinstance(fx.meta["val"], (tuple, list)) else blank
+            return self._refused(fx, call, unsupported or "no rule for this operator is known")
         if isinstance(specs, tuple):
             return tuple(
                 (
@@ -249,6 +256,16 @@ class _Builder:
                 for place in range(len(specs))
             )
         return self._append(fx.name, specs, *call.results[0], fx=fx, unsupported=unsupported)
+
+    def _refused(self, fx: torch.fx.Node, call: Call, why: str) -> Any:
+        blank = Operator(_kind(call.target), tuple(dict.fromkeys(call.values)), None, None, needs=())
+
+        def make(name: str, place: int) -> Value:
+            return self._append(name, blank, *call.results[place], fx=fx, unsupported=why)
+
+        if isinstance(fx.meta["val"], (tuple, list)):
+            return tuple((lambda name, place=place: make(name, place)) for place in range(len(call.results)))
+        return make(fx.name, 0)
 
     def _append(
         self,

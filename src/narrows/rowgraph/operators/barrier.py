@@ -56,7 +56,6 @@ def instance_norm(call: Call) -> Operator:
 
 @operator(
     "aten._native_batch_norm_legit.no_stats",
-    "aten._native_batch_norm_legit.default",
     "aten._native_batch_norm_legit_functional.default",
 )
 def batch_norm_of_the_batch(call: Call) -> tuple[Operator, ...]:

@@ -69,7 +69,7 @@ def _part(call: Call, dim: int, start: int, length: int) -> Operator:
     return Operator("split", (value,), lambda strip: strip.inputs[0].narrow(dim, start, length), value.rows, view_of=0)
 
 
-@operator("aten.split.Tensor", "aten.split_with_sizes.default", "aten.chunk.default", "aten.unsafe_split.Tensor")
+@operator("aten.split.Tensor", "aten.split_with_sizes.default", "aten.unsafe_split.Tensor")
 def split(call: Call) -> tuple[Operator, ...]:
     """Parts along a dimension that holds no rows."""
     dim = int(call["dim"]) % len(call.values[0].shape)

@@ -15,9 +15,9 @@ __all__: list[str] = ["broadcast_axis", "broadcast_needs", "fitted"]
 
 ONE_INPUT = """
     abs acos acosh angle asin asinh atan atanh bitwise_not ceil celu cos cosh deg2rad digamma elu erf erfc erfinv
-    exp exp2 expm1 floor frac gelu hardshrink hardsigmoid hardswish hardtanh i0 isfinite isinf isnan isneginf
-    isposinf leaky_relu lgamma log log10 log1p log2 log_sigmoid logical_not logit mish nan_to_num neg positive
-    rad2deg reciprocal relu relu6 round rsqrt selu sgn sigmoid sign signbit silu sin sinc sinh softplus softshrink
+    exp exp2 expm1 floor frac gelu hardsigmoid hardswish hardtanh i0 isfinite isinf isnan isneginf
+    isposinf leaky_relu lgamma log log10 log1p log2 log_sigmoid logical_not logit mish nan_to_num neg
+    rad2deg reciprocal relu relu6 round rsqrt selu sgn sigmoid sign signbit silu sin sinc sinh softplus
     sqrt square tan tanh threshold trunc
 """
 TWO_INPUTS = """
@@ -121,7 +121,7 @@ for _name in _NAMES:
     operator(_name)(elementwise)
 
 
-@operator("aten.clone.default", "aten._to_copy.default", "aten.to.dtype", "aten.contiguous.default")
+@operator("aten.clone.default", "aten._to_copy.default")
 def copied(call: Call) -> Operator:
     """The same elements, perhaps of another dtype."""
     (value,) = call.values
@@ -131,35 +131,11 @@ def copied(call: Call) -> Operator:
     )
 
 
-@operator("aten.alias.default", "aten.detach.default", "aten.lift_fresh_copy.default")
+@operator("aten.alias.default", "aten.detach.default")
 def same(call: Call) -> Operator:
     """The very same elements."""
     (value,) = call.values
     return Operator("alias", (value,), lambda strip: strip.inputs[0], value.rows, columns=value.columns, view_of=0)
-
-
-@operator("aten.dropout.default", "aten.feature_dropout.default", "aten.alpha_dropout.default")
-def dropout(call: Call) -> Operator:
-    """Nothing in eval mode."""
-    if call["train"] and call["p"] > 0:
-        raise Refusal("dropout that is on draws random numbers; switch it off (model.eval(), or training=False)")
-    return same(call)
-
-
-@operator(
-    "aten.rand_like.default",
-    "aten.randn_like.default",
-    "aten.randint_like.default",
-    "aten.bernoulli.default",
-    "aten.bernoulli.p",
-    "aten.multinomial.default",
-    "aten.normal.Tensor_float",
-    "aten.rrelu.default",
-    "aten.native_dropout.default",
-)
-def random(call: Call) -> Operator:
-    """Refused: a streamed run can't draw the numbers that the full frame would."""
-    raise Refusal("it draws random numbers, which differ from strip to strip; take it out or draw them beforehand")
 
 
 @operator("aten.prelu.default")

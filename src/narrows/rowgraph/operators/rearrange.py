@@ -58,7 +58,7 @@ def _follow(axis: Axis | None, value: Value, target: tuple[int, ...]) -> Axis | 
     return found.axis if found and found.gathered == found.split == 1 else None
 
 
-@operator("aten.view.default", "aten.reshape.default", "aten._unsafe_view.default", "aten.view_copy.default")
+@operator("aten.view.default", "aten._unsafe_view.default", "aten.view_copy.default")
 def reshape(call: Call) -> Operator:
     """The same elements in the same order, in other dimensions."""
     value, target = call["self"], call.shape
@@ -123,7 +123,7 @@ def transpose(call: Call) -> Operator:
     return _moved(call, order)
 
 
-@operator("aten.numpy_T.default", "aten.t.default")
+@operator("aten.t.default")
 def transposed(call: Call) -> Operator:
     """All dimensions in reverse order."""
     return _moved(call, list(range(len(call["self"].shape)))[::-1])

@@ -83,7 +83,7 @@ class _Resize:
         if count == rows.shape[2]:
             count += 1
         rows = rows.contiguous(memory_format=torch.channels_last)
-        return self.call(rows, [count, width], 1.0 / row_scale)
+        return self.call(rows, [count, width], 1.0 / row_scale if row_scale else None)
 
 
 def _axis_of_image(value: Value) -> Axis:

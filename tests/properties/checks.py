@@ -1,0 +1,93 @@
+"""The laws, checked on one network and one image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch.utils import _pytree as pytree
+
+from narrows.streaming.capturing import captured
+from narrows.streaming.executor import Executor
+from narrows.streaming.lines import paste
+from narrows.streaming.plan import make_plan
+
+TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
+
+
+class Run:
+    """One streamed run with everything that the laws speak of."""
+
+    def __init__(self, model: torch.nn.Module, inputs: Sequence[torch.Tensor], strip: int):
+        self.graph = captured(model, [tuple(x.shape) for x in inputs], [x.dtype for x in inputs])
+        self.plan = make_plan(self.graph, process=0, strip=strip)
+        nodes = self.graph.nodes
+        self.results = {
+            i: torch.empty(nodes[i].shape, dtype=getattr(torch, nodes[i].dtype)) for i in self.graph.outputs
+        }
+        self.read_rows = dict.fromkeys(self.graph.inputs, 0)
+        given = dict(zip(self.graph.inputs, inputs, strict=True))
+
+        def read(index: int, start: int, stop: int) -> torch.Tensor:
+            assert start == self.read_rows[index], "a row was read twice or left out"
+            self.read_rows[index] = stop
+            return given[index][..., start:stop, :]
+
+        def emit(index: int, start: int, rows: torch.Tensor) -> None:
+            axis = nodes[index].rows
+            if axis is None:
+                self.results[index].copy_(rows)
+            else:
+                paste(self.results[index], axis, start, rows)
+
+        self.executor = Executor(self.graph, strip, read, emit, torch.device("cpu"))
+        for _ in self.executor.ticks():
+            pass
+
+    @property
+    def outputs(self) -> Any:
+        flat = [self.results[i] for i in self.graph.outputs]
+        return pytree.tree_unflatten(flat, self.graph.structure)
+
+
+def check_equal(streamed: Any, full: Any, dtype: torch.dtype, bitwise: bool = False) -> None:
+    """Law 1."""
+    for got, wanted in zip(pytree.tree_leaves(streamed), pytree.tree_leaves(full), strict=True):
+        assert got.shape == wanted.shape
+        assert got.dtype == wanted.dtype
+        if bitwise or not wanted.is_floating_point():
+            assert torch.equal(got, wanted)
+            continue
+        finite = torch.isfinite(wanted)
+        assert torch.equal(finite, torch.isfinite(got))
+        if finite.any():
+            scale = wanted[finite].abs().max().clamp_min(1e-30)
+            assert (got[finite] - wanted[finite]).abs().max() <= TOLERANCE[dtype] * scale
+
+
+def check_books(run: Run) -> None:
+    """Law 2: the plan is the run."""
+    assert run.plan.ledger == run.executor.ledger.entries
+    assert run.plan.buffers_peak == run.executor.ledger.peak
+    assert run.plan.discarded_rows == run.executor.books.discarded_rows
+
+
+def check_rows(run: Run) -> None:
+    """Law 3: each output row once; of the others none twice (the executor stops at a row made out of turn)."""
+    for index in run.graph.outputs:
+        if run.graph.nodes[index].rows is not None:
+            assert run.executor.emitted[index] == run.graph.nodes[index].height
+    for node, made in zip(run.graph.nodes, run.executor.emitted, strict=True):
+        assert made <= node.height
+
+
+def check_laws(model: torch.nn.Module, inputs: Sequence[torch.Tensor], strip: int, bitwise: bool = False) -> Run:
+    """Laws 1 to 3 for one strip height."""
+    with torch.no_grad():
+        full = model(*inputs)
+    run = Run(model, inputs, strip)
+    check_equal(run.outputs, full, inputs[0].dtype, bitwise)
+    check_books(run)
+    check_rows(run)
+    return run
