@@ -32,7 +32,7 @@ class Generated(nn.Module):
         self.joins: list[str] = []
         self.exact = exact
         self.second_input = not exact and rng.random() < 0.3
-        channels = rng.choice([2, 3, 6])
+        channels = 8 if exact else rng.choice([2, 3, 6])
         self.channels_in = channels
         for _ in range(rng.randint(2, 8)):
             kind = rng.choice(_LAYERS)
@@ -45,12 +45,12 @@ class Generated(nn.Module):
         self.as_dict = rng.random() < 0.3
 
     def _layer(self, rng: random.Random, kind: str, channels: int) -> tuple[nn.Module, int]:
-        out = rng.choice([2, 4, 8])
+        out = rng.choice([8, 16] if self.exact else [2, 4, 8])
         kernel = (rng.randint(1, 5), rng.randint(1, 5))
         padding = tuple(rng.randint(0, 4) for _ in kernel)
         if kind == "strided":
             return nn.Conv2d(channels, out, kernel, rng.randint(1, 3), padding), out
-        if kind == "depthwise":
+        if kind == "depthwise" and not self.exact:
             return nn.Conv2d(channels, channels, 3, padding=1, groups=channels), channels
         if kind == "dilated":
             return nn.Conv2d(channels, out, 3, padding=rng.randint(0, 4), dilation=rng.randint(1, 4)), out
@@ -70,12 +70,20 @@ class Generated(nn.Module):
             return nn.ConvTranspose2d(channels, out, rng.randint(2, 4), 2, rng.randint(0, 1)), out
         if kind == "pad":
             sizes = [rng.randint(0, 2) for _ in range(4)]
-            return rng.choice([nn.ZeroPad2d, nn.ReplicationPad2d])(sizes), channels
+            kinds = [nn.ZeroPad2d] if self.exact else [nn.ZeroPad2d, nn.ReplicationPad2d]
+            return rng.choice(kinds)(sizes), channels
         if kind == "crop":
             return _Crop(rng.randint(0, 2), rng.randint(1, 2)), channels
         if kind == "act":
             return nn.ReLU() if self.exact else rng.choice([nn.ReLU(inplace=True), nn.SiLU(), nn.Sigmoid()]), channels
-        return nn.Conv2d(channels, out, kernel, 1, padding, padding_mode=rng.choice(["zeros", "replicate"])), out
+        return nn.Conv2d(
+            channels,
+            out,
+            kernel,
+            1,
+            padding,
+            padding_mode=rng.choice(["zeros"] if self.exact else ["zeros", "replicate"]),
+        ), out
 
     def forward(self, x: torch.Tensor, other: torch.Tensor | None = None):
         kept, outputs = [], []

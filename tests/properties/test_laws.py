@@ -52,7 +52,9 @@ def test_streamed_equals_full_frame_and_plan_equals_run(seed):
 
 @pytest.mark.parametrize("seed", range(max(GRAPHS // 8, 1)))
 def test_bitwise_in_float32(seed):
-    """Images large enough that PyTorch computes the full frame's convolutions with oneDNN, too (20,480 values)."""
+    """Images large enough that PyTorch computes the full frame's convolutions with oneDNN, too (20,480 values), and
+    strips tall enough that oneDNN sums in the same order for both; on lower ones it may not, and they differ by
+    rounding."""
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
@@ -69,7 +71,8 @@ def test_bitwise_in_float32(seed):
                     break
             seed += 1_000_000
         model, inputs, rng = case
-        for strip in (rng.randint(1, 9), 64):
+        check_laws(model, inputs, rng.randint(1, 9))
+        for strip in (64, 128):
             check_laws(model, inputs, strip, bitwise=True)
     finally:
         torch.set_num_threads(threads)
