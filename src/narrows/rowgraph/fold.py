@@ -15,6 +15,7 @@ import torch
 
 __all__ = ["Fold", "find_folds", "folded_constants"]
 
+FOLDED_AT_ONCE = 1 << 18
 CONVOLUTIONS = ("aten.conv2d.default", "aten.conv2d.padding", "aten.conv_transpose2d.input")
 BATCH_NORMS = ("aten._native_batch_norm_legit_no_training.default",)
 ACTIVATIONS = {"aten.relu.default": "relu", "aten.relu_.default": "relu"}
@@ -71,17 +72,22 @@ def folded_constants(
 
     def compute(inputs: list[torch.Tensor]) -> torch.Tensor:
         given = iter(inputs)
-        weight, bias, gamma, beta, mean, variance = (next(given).double() if here else None for here in present)
+        weight, bias, gamma, beta, mean, variance = (next(given) if here else None for here in present)
         assert weight is not None and mean is not None and variance is not None
-        scale = (variance + epsilon).rsqrt() * (1.0 if gamma is None else gamma)
-        if part == "weight":
-            if transposed:
-                per_input = scale.view(groups, 1, -1).expand(-1, weight.shape[0] // groups, -1)
-                result = weight * per_input.reshape(weight.shape[0], -1)[:, :, None, None]
-            else:
-                result = weight * scale[:, None, None, None]
+        scale = (variance.double() + epsilon).rsqrt() * (1.0 if gamma is None else gamma.double())
+        if part == "bias":
+            shift = (0.0 if bias is None else bias.double()) - mean.double()
+            return (shift * scale + (0.0 if beta is None else beta.double())).to(weight.dtype)
+        if transposed:
+            per_input = scale.view(groups, 1, -1).expand(-1, weight.shape[0] // groups, -1)
+            scale = per_input.reshape(weight.shape[0], -1)[:, :, None, None]
         else:
-            result = ((0.0 if bias is None else bias) - mean) * scale + (0.0 if beta is None else beta)
-        return result.to(inputs[0].dtype)
+            scale = scale[:, None, None, None]
+        result = torch.empty_like(weight)
+        # A few channels at a time: the whole in float64 would be twice as large as the weight itself.
+        step = max(1, FOLDED_AT_ONCE // max(weight[0].numel(), 1))
+        for start in range(0, weight.shape[0], step):
+            result[start : start + step] = weight[start : start + step].double() * scale[start : start + step]
+        return result
 
     return compute

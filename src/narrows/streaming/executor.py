@@ -85,17 +85,21 @@ class Executor:
             if node.rows is None:
                 continue
             if node.prepare is not None:
-                made: dict[int, torch.Tensor] = {}
-                constants = [
-                    None if self.graph.nodes[i].rows is not None else self._constant(i, made) for i in node.inputs
-                ]
-                self._prepared[node.index] = node.prepare(constants)
-        made = {}
+                self._prepared[node.index] = self._prepare(node)
+                if self._headroom is not None:
+                    self._headroom.make(node.prepared_bytes)
+        made: dict[int, torch.Tensor] = {}
         for index in kept:
             self._whole[index] = self._constant(index, made)
         for index in self._outputs:
             if self.graph.nodes[index].rows is None:
                 self._emit(index, 0, self._constant(index, made))
+
+    def _prepare(self, node: Node) -> Any:
+        made: dict[int, torch.Tensor] = {}
+        constants = [None if self.graph.nodes[i].rows is not None else self._constant(i, made) for i in node.inputs]
+        assert node.prepare is not None
+        return node.prepare(constants)
 
     def _constant(self, index: int, made: dict[int, torch.Tensor]) -> torch.Tensor:
         if index in self._whole:
