@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,7 @@ class ArrayInput(Input):
 
     def rows(self, start: int, stop: int, dtype: torch.dtype) -> torch.Tensor:
         part = self.array[..., start:stop, :] if len(self.shape) >= 3 else self.array
-        value = part if isinstance(part, torch.Tensor) else torch.from_numpy(np.array(part))
+        value = _tensor(part)
         return (value[None] if self.batched else value).to(dtype)
 
 
@@ -95,7 +95,7 @@ class BlockInput(Input):
             wanted -= part.shape[-2]
             if self._skip >= block.shape[-2]:
                 self._pending = []
-            tensor = part if isinstance(part, torch.Tensor) else torch.from_numpy(np.array(part))
+            tensor = _tensor(part)
             parts.append((tensor[None] if self.batched else tensor).to(dtype))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-2)
 
@@ -127,10 +127,11 @@ def as_input(source: Any) -> Input:
     )
 
 
-def split_blocks(value: torch.Tensor, rows: int) -> Iterator[torch.Tensor]:
-    """`value` in blocks of `rows` rows."""
-    for start in range(0, value.shape[-2], rows):
-        yield value[..., start : start + rows, :]
+def _tensor(part: torch.Tensor | NDArray[Any]) -> torch.Tensor:
+    """A part of an array as a tensor of its own, in this machine's byte order."""
+    if isinstance(part, torch.Tensor):
+        return part
+    return torch.from_numpy(np.array(part, dtype=part.dtype.newbyteorder("=")))
 
 
 def _torch_dtype(dtype: Any) -> torch.dtype:
