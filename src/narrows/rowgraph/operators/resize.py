@@ -224,6 +224,8 @@ def mixed(call: Call) -> Operator:
         value, call.shape, call.target.removesuffix(".vec"), bool(call.get("align_corners", False)), (rows, columns)
     )
     antialias, taps = call.target.endswith("_aa.vec"), 4 if "bicubic" in call.target else 2
+    if antialias and call.shape[-1] == 1:
+        raise Refusal("PyTorch's antialiased resize to one column gives other values than for several; resize without")
     aligned = _aligned(resize)
     if aligned is not None:
         compute, need = _aligned_strips(resize, aligned, antialias, taps)
