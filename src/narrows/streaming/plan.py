@@ -272,10 +272,10 @@ def _plan_strip(graph: RowGraph, strip: int, process: int, outside: int, memory:
 
 
 def transient_constants(graph: RowGraph) -> int:
-    """The largest folded weight, which is alive until it is packed, and the copy that packing makes on its way."""
+    """The largest folded weight, alive until it is packed, and the copies that packing makes on its way."""
     kept = {node.index for node in tables(graph)}
     passing = [n.nbytes for n in graph.nodes if n.rows is None and n.index not in kept and n.operator != "constant"]
-    return 2 * max(passing, default=0)
+    return 3 * max(passing, default=0)
 
 
 def _rounded_up(peak: int) -> int:
