@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ __all__ = ["Model", "Shape", "captured", "channels_of", "dtype_of", "load_progra
 
 Model = torch.nn.Module | ExportedProgram | str | os.PathLike[str]
 Shape = tuple[int, ...]
+_COMPARED_APART = ("_parameters", "_buffers", "_modules")
 _cache: weakref.WeakKeyDictionary[Any, dict[Any, RowGraph]] = weakref.WeakKeyDictionary()
 
 
@@ -74,15 +76,19 @@ def captured(
     shapes: Sequence[Shape] | Mapping[str, Shape],
     dtypes: Sequence[torch.dtype] | Mapping[str, torch.dtype],
 ) -> RowGraph:
-    """The row graph of `model` for inputs of these whole shapes (N, C, H, W) and dtypes, kept for the next call.
+    """The row graph of `model` for inputs of these whole shapes (N, C, H, W) and dtypes.
+
+    It is kept for the next call with the same network, unchanged: its weights, every module's mode and every plain
+    attribute count. A module whose attributes can't be pickled is captured anew each time.
 
     Raises:
         CaptureError: the network can't be exported at that size, or is in training mode.
     """
     named: dict[Any, Shape] = dict(shapes) if isinstance(shapes, Mapping) else dict(enumerate(shapes))
     typed: dict[Any, torch.dtype] = dict(dtypes) if isinstance(dtypes, Mapping) else dict(enumerate(dtypes))
-    key = (_version(model), tuple((name, tuple(shape), typed[name]) for name, shape in named.items()))
-    known = _cache.setdefault(model, {}) if isinstance(model, torch.nn.Module) else {}
+    content = _content(model) if isinstance(model, torch.nn.Module) else None
+    key = (content, tuple((name, tuple(shape), typed[name]) for name, shape in named.items()))
+    known = _cache.setdefault(model, {}) if content is not None else {}
     if key not in known:
         known.clear()
         blank = {name: torch.zeros((1,) * len(s), dtype=typed[name]).expand(s) for name, s in named.items()}
@@ -92,12 +98,17 @@ def captured(
     return known[key]
 
 
-def _version(model: torch.nn.Module | ExportedProgram) -> Any:
-    """Changes when weights are replaced or changed in place."""
-    if isinstance(model, ExportedProgram):
-        return id(model)
-    tensors = [*model.parameters(), *model.buffers()]
-    return (model.training, tuple((t.data_ptr(), t._version) for t in tensors))
+def _content(model: torch.nn.Module) -> Any:
+    """Changes with whatever an export may depend on; None where that can't be told."""
+    tensors = tuple((t.data_ptr(), t._version) for t in (*model.parameters(), *model.buffers()))
+    try:
+        plain = [
+            (name, type(module), {k: v for k, v in vars(module).items() if k not in _COMPARED_APART})
+            for name, module in model.named_modules()
+        ]
+        return tensors, pickle.dumps(plain)
+    except Exception:  # pickling raises whatever an attribute's class likes
+        return None
 
 
 def _capture(model: torch.nn.Module | ExportedProgram, args: list[Any], kwargs: dict[str, Any]) -> RowGraph:
