@@ -18,6 +18,8 @@ from narrows.streaming.schedule import Schedule
 
 __all__ = ["Emit", "Executor", "Read"]
 
+# Allocators round a piece of memory up.
+_STORAGE_SPARE = 64
 Read = Callable[[int, int, int], torch.Tensor]
 Emit = Callable[[int, int, torch.Tensor], None]
 
@@ -168,15 +170,18 @@ class Executor:
         expected[node.rows.dim] = node.rows.outer * (event.stop - event.start)
         if list(value.shape) != expected:
             raise AssertionError(f"{node.place} made a strip of {list(value.shape)} where {expected} was due")
-        return value if self._is_held(node, event, value, inputs) else value.clone()
+        return value if self._has_its_own(node, event, value, inputs) else value.clone()
 
-    def _is_held(self, node: Node, event: Make, value: torch.Tensor, inputs: list[Any]) -> bool:
-        """A strip that shares an input's memory unasked would be changed under its reader: it gets its own."""
+    def _has_its_own(self, node: Node, event: Make, value: torch.Tensor, inputs: list[Any]) -> bool:
+        """A strip that shares an input's memory unasked would be changed under its reader, and one cut from a larger
+        piece would keep the whole piece: both get memory of their own."""
         if node.view_of is not None or event.overwrite or event.keep:
             return True
-        memory = value.untyped_storage().data_ptr()
+        storage = value.untyped_storage()
+        if storage.nbytes() > value.nbytes + _STORAGE_SPARE:
+            return False
         return all(
-            memory != item.untyped_storage().data_ptr() or not item.numel()
+            storage.data_ptr() != item.untyped_storage().data_ptr() or not item.numel()
             for item in inputs
             if isinstance(item, torch.Tensor) and not item.is_mkldnn
         )
