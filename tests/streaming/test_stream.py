@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import narrows
-from narrows.errors import BudgetError, CancelledError, CaptureError, InputError
+from narrows.errors import BudgetError, CancelledError, CaptureError, InputError, NotStreamableError
 from narrows.units import format_bytes, parse_bytes
 
 
@@ -170,6 +170,76 @@ def test_an_error_of_the_source_or_the_sink_stops_every_thread(network, image):
     with pytest.raises(OSError, match="no space"):
         narrows.stream(network, Rows(image), Kept(fail=True), strip=4)
     assert not running_threads()
+
+
+def test_a_batch_into_a_sink_is_refused_before_any_row(network):
+    sink = Kept()
+    with pytest.raises(InputError, match="batch of 2"):
+        narrows.stream(network, torch.randn(2, 3, 20, 16), sink)
+    assert not sink.blocks
+
+
+class Applied(torch.nn.Module):
+    """A convolution, a factor that is a plain attribute, a dropout, and what `function` makes of it."""
+
+    def __init__(self, function=lambda y, module: y):
+        super().__init__()
+        self.stem, self.dropout, self.factor = torch.nn.Conv2d(3, 4, 3), torch.nn.Dropout(0.5), 1.0
+        self.function = function
+
+    def forward(self, x):
+        return self.function(self.dropout(self.stem(x)) * self.factor, self)
+
+
+def twice(y, module):
+    return y, y
+
+
+def with_a_vector(y, module):
+    return y, torch.arange(5.0) * module.factor
+
+
+def test_one_value_returned_twice(image):
+    model = Applied(twice).eval()
+    first, second = Kept(), Kept()
+    narrows.stream(model, Rows(image), (first, second), strip=5)
+    wanted = full(lambda x: model(x)[0], image)
+    for sink in (first, second):
+        np.testing.assert_allclose(np.concatenate(sink.blocks, axis=1), wanted, rtol=0, atol=1e-6)
+    one, other = narrows.stream(model, torch.from_numpy(image)[None], strip=5)
+    assert torch.equal(one, other)
+    assert one.data_ptr() != other.data_ptr()
+
+
+def test_an_output_without_rows_keeps_its_shape(image):
+    rows, vector = narrows.stream(Applied(with_a_vector).eval(), image)
+    assert rows.shape == (4, 59, 38)
+    assert vector.tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("function", [None, lambda y, module: y], ids=["pickles", "does not pickle"])
+def test_a_network_changed_between_runs_is_captured_anew(image, function):
+    model = (Applied(function) if function else Applied(_same)).eval()
+    narrows.stream(model, image)
+    model.factor = 3.0
+    np.testing.assert_allclose(narrows.stream(model, image), full(model, image), rtol=0, atol=1e-5)
+    with torch.no_grad():
+        model.stem.weight.mul_(2)
+    np.testing.assert_allclose(narrows.stream(model, image), full(model, image), rtol=0, atol=1e-5)
+    model.dropout.train()
+    with pytest.raises(NotStreamableError, match="dropout"):
+        narrows.stream(model, image)
+
+
+def _same(y, module):
+    return y
+
+
+def test_rows_beyond_the_height_and_blocks_of_another_width(network, image):
+    with pytest.raises(InputError, match="more rows came than the 40"):
+        list(narrows.stream_rows(network, iter([image[:, :30], image[:, 30:]]), 40))
+    with pytest.raises(InputError, match="block of rows"):
+        list(narrows.stream_rows(network, iter([image[:, :30], image[:, 30:, :9]]), 61))
 
 
 def test_progress_and_cancelling(network, image):

@@ -74,6 +74,10 @@ class BlockInput(Input):
             raise InputError("there are no blocks of rows")
         self._pending = [first]
         self._skip = 0
+        self._height = height
+        self._taken = 0
+        self._first = tuple(first.shape)
+        self._block_shape = (*first.shape[:-2], first.shape[-1])
         self.kind = type(first)
         self.batched = first.ndim == 3
         shape = (1, *first.shape) if self.batched else tuple(first.shape)
@@ -88,16 +92,31 @@ class BlockInput(Input):
                 block = next(self._blocks, None)
                 if block is None:
                     raise InputError(f"the blocks end after {stop - wanted} rows; {self.shape[-2]} were announced")
+                shape = (*block.shape[:-2], block.shape[-1])
+                if shape != self._block_shape:
+                    raise InputError(f"a block of rows has shape {tuple(block.shape)}; the first one was {self._first}")
                 self._pending, self._skip = [block], 0
             block = self._pending[0]
             part = block[..., self._skip : self._skip + wanted, :]
             self._skip += part.shape[-2]
             wanted -= part.shape[-2]
+            self._taken += part.shape[-2]
             if self._skip >= block.shape[-2]:
                 self._pending = []
             tensor = _tensor(part)
             parts.append((tensor[None] if self.batched else tensor).to(dtype))
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=-2)
+
+    def check_end(self) -> None:
+        """Refuse more rows than were announced; rows that the network needs no more may stay unread.
+
+        Raises:
+            InputError: there are more.
+        """
+        if self._taken < self._height:
+            return
+        if self._pending or next(self._blocks, None) is not None:
+            raise InputError(f"more rows came than the {self._height} that were announced; the output ends there")
 
 
 def as_rows(block: NDArray[Any], dtype: torch.dtype) -> torch.Tensor:

@@ -12,7 +12,7 @@ import torch
 from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
-from narrows.errors import CancelledError, InputError
+from narrows.errors import CancelledError, CaptureError, InputError
 from narrows.rowgraph.graph import Node, RowGraph
 from narrows.streaming.arrays import BlockInput, Input, as_input
 from narrows.streaming.capturing import Model, Shape, captured, channels_of, dtype_of, loaded
@@ -166,6 +166,12 @@ class _Run:
         self.sinks = [] if sink is None else list(_several(sink))
         if sink is not None and len(self.sinks) != len(graph.outputs):
             raise InputError(f"the network has {len(graph.outputs)} outputs, but {len(self.sinks)} sinks were given")
+        for node in (graph.nodes[index] for index in graph.outputs if sink is not None):
+            if node.rows is not None and len(node.shape) == 4 and node.shape[0] > 1:
+                batch = node.shape[0]
+                raise InputError(
+                    f"a sink takes the rows of one image, and the output is a batch of {batch}; stream each"
+                )
         process = resident_now()
         budget = parse_bytes(memory) if memory is not None else process + free_memory() // 4
         outside = sum(int(getattr(end, "resident_bytes", 0)) for end in (*feeds, *self.sinks))
@@ -188,17 +194,23 @@ class _Run:
 
         self._execute(emit, returned=sum(node.nbytes for node in nodes))
         as_array = not isinstance(_first(source), torch.Tensor)
-        flat = [self._as_given(results[i], as_array) for i in self.graph.outputs]
+        flat = [
+            self._as_given(results[i] if i not in self.graph.outputs[:place] else results[i].clone(), as_array)
+            for place, i in enumerate(self.graph.outputs)
+        ]
         return pytree.tree_unflatten(flat, self.graph.structure)
 
     def into_sinks(self) -> None:
         """Write every output to its sink, on a thread of its own."""
-        places = {index: place for place, index in enumerate(self.graph.outputs)}
+        sinks: dict[int, list[Any]] = {}
+        for index, sink in zip(self.graph.outputs, self.sinks, strict=True):
+            sinks.setdefault(index, []).append(sink)
 
         def write(item: tuple[int, int, torch.Tensor]) -> None:
             index, start, rows = item
             block = rows.numpy() if rows.dtype is not torch.bfloat16 else rows.float().numpy()
-            self.sinks[places[index]].write(start, block[0] if block.ndim == 4 else block)
+            for sink in sinks[index]:
+                sink.write(start, block[0] if block.ndim == 4 and self.graph.nodes[index].rows else block)
 
         with closing(WriteBehind(write)) as writer:
             self._execute(lambda index, start, rows: writer.put((index, start, rows.cpu())))
@@ -218,9 +230,10 @@ class _Run:
                     flat = [self._as_given(ready[i], as_array) if i in ready else None for i in self.graph.outputs]
                     yield flat[0] if len(flat) == 1 else tuple(flat)
                     ready.clear()
+        feed.check_end()
 
     def _as_given(self, value: torch.Tensor, as_array: bool) -> Any:
-        value = value[0] if self.batched and value.dim() >= 1 else value
+        value = value[0] if self.batched and value.dim() >= 2 and value.shape[0] == 1 else value
         if not as_array:
             return value
         return (value.float() if value.dtype is torch.bfloat16 else value).numpy()
@@ -270,13 +283,29 @@ class _Run:
 
 def _graph_for(model: torch.nn.Module | ExportedProgram, feeds: list[Input], names: list[str] | None) -> RowGraph:
     dtype = dtype_of(model)
+    given = [feed.dtype for feed in feeds]
     kinds = [dtype if dtype is not None and len(feed.shape) >= 3 else feed.dtype for feed in feeds]
     shapes = [feed.shape for feed in feeds]
     if any(0 in shape for shape in shapes):
         raise InputError(f"the image is empty: {shapes}")
-    if names is None:
-        return captured(model, shapes, kinds)
-    return captured(model, dict(zip(names, shapes, strict=True)), dict(zip(names, kinds, strict=True)))
+
+    def capture(dtypes: list[torch.dtype]) -> RowGraph:
+        if names is None:
+            return captured(model, shapes, dtypes)
+        return captured(model, dict(zip(names, shapes, strict=True)), dict(zip(names, dtypes, strict=True)))
+
+    try:
+        return capture(kinds)
+    except CaptureError:
+        # Integers are an image's counts or, for networks that look them up, labels: those stay what they are.
+        if kinds == given:
+            raise
+        labels = [held if not held.is_floating_point else kind for held, kind in zip(given, kinds, strict=True)]
+        try:
+            return capture(labels)
+        except CaptureError:
+            pass
+        raise
 
 
 def _feeds(source: Any) -> tuple[list[Input], list[str] | None]:
