@@ -73,7 +73,7 @@ def _weight(rng: random.Random, *shape: int) -> torch.Tensor:
     return torch.randn(shape, generator=generator, dtype=torch.float64) / max(1, torch.Size(shape[1:]).numel()) ** 0.5
 
 
-_INTEGER = ("bitwise",)
+_INTEGER = ("bitwise", "aten.__", "gcd", "lcm")
 _SCALARS = {"negative_slope": 0.1, "exponent": 2, "decimals": 1, "weight": 0.3, "lambd": 0.4, "alpha": 1, "beta": 1}
 
 
@@ -602,3 +602,74 @@ def _cast(rng: random.Random, shape: tuple[int, ...]) -> Drawn:
 @drawer("full_like.default")
 def _full_like(rng: random.Random, shape: tuple[int, ...]) -> Drawn:
     return _image, {"fill_value": 1.5}, {}
+
+
+@drawer("view.dtype")
+def _bits(rng: random.Random, shape: tuple[int, ...]) -> Drawn:
+    return lambda m, x: [(x > 0).to(torch.int64)], {"dtype": torch.float64}, {}
+
+
+@drawer("bucketize.Tensor")
+def _bucketize(rng: random.Random, shape: tuple[int, ...]) -> Drawn:
+    weights = {"edges": _weight(rng, rng.randint(1, 9)).sort()[0]}
+    return lambda m, x: [x, m.edges.to(x.dtype)], {"right": rng.random() < 0.5}, weights
+
+
+@drawer("embedding.default")
+def _embedding(rng: random.Random, shape: tuple[int, ...]) -> Drawn:
+    return lambda m, x: [m.w.to(x.dtype), (x > 0).long()], {}, {"w": _weight(rng, 2, 5)}
+
+
+@drawer("gather.default", "scatter.src", "scatter.value", "scatter_add.default")
+def _places(rng: random.Random, shape: tuple[int, ...]) -> Drawn:
+    dim = rng.choice([1, 3, -1, 2])
+
+    def tensors(m: Any, x: torch.Tensor) -> list[Any]:
+        where = (x > 0).long() % shape[2] if dim == 2 else x.argsort(dim)
+        names = [argument.name for argument in m.function._schema.arguments]
+        return [x, dim, where, *([x * 2] if "src" in names else [1.5] if "value" in names else [])]
+
+    return tensors, {}, {}
+
+
+@drawer("unfold.default")
+def _unfold(rng: random.Random, shape: tuple[int, ...]) -> Drawn:
+    dim = rng.choice([1, 2, 2, 3])
+    return _image, {"dimension": dim, "size": rng.randint(1, min(4, shape[dim])), "step": rng.randint(1, 3)}, {}
+
+
+@drawer("diagonal.default")
+def _diagonal(rng: random.Random, shape: tuple[int, ...]) -> Drawn:
+    first, second = rng.choice([(1, 3), (3, 1), (0, 1), (0, 3)])
+    return _image, {"offset": rng.randint(0, 1), "dim1": first, "dim2": second}, {}
+
+
+@drawer("var_mean.correction")
+def _moments(rng: random.Random, shape: tuple[int, ...]) -> Drawn:
+    return _image, {"dim": rng.choice([[1], [1, 3], [3]]), "keepdim": rng.random() < 0.5, "correction": 0}, {}
+
+
+@drawer("kthvalue.default", "nanmedian.dim")
+def _kth(rng: random.Random, shape: tuple[int, ...]) -> Drawn:
+    return _image, {"k": rng.randint(1, CHANNELS), "dim": 1, "keepdim": rng.random() < 0.5}, {}
+
+
+@drawer("addmm.default")
+def _addmm(rng: random.Random, shape: tuple[int, ...]) -> Drawn:
+    weights = {"b": _weight(rng, 5), "w": _weight(rng, CHANNELS, 5)}
+
+    def tensors(m: Any, x: torch.Tensor) -> list[Any]:
+        return [m.b.to(x.dtype), x.permute(0, 2, 3, 1).reshape(-1, CHANNELS), m.w.to(x.dtype)]
+
+    return tensors, {"beta": rng.choice([1, 0.5]), "alpha": rng.choice([1, 2])}, weights
+
+
+@drawer("baddbmm.default")
+def _baddbmm(rng: random.Random, shape: tuple[int, ...]) -> Drawn:
+    weights = {"b": _weight(rng, 1, shape[3], shape[3])}
+
+    def tensors(m: Any, x: torch.Tensor) -> list[Any]:
+        rows = x.permute(0, 2, 3, 1).flatten(0, 1)
+        return [m.b.to(x.dtype), rows, rows.transpose(1, 2)]
+
+    return tensors, {"beta": rng.choice([1, 0.5]), "alpha": rng.choice([1, 2])}, weights

@@ -14,10 +14,12 @@ from typing import Any
 import torch
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from torch.utils import _pytree as pytree
 
 import narrows.rowgraph.operators  # noqa: F401  (registers every family)
 from narrows.errors import CaptureError
+from narrows.rowgraph.composites import taken_apart
 from narrows.rowgraph.fold import Fold, find_folds, folded_constants
 from narrows.rowgraph.graph import Node, RowGraph
 from narrows.rowgraph.provenance import module_path, source_line
@@ -29,6 +31,9 @@ __all__ = ["capture", "export_at"]
 _RANDOM = (
     "it draws random numbers, which a streamed run can't draw as the full frame would; switch it off "
     "(model.eval(), or training=False) or draw them beforehand and pass them in"
+)
+_UNKNOWN = (
+    "no rule for this operator is known; write it with others, or register one with narrows.rowgraph.registry.operator"
 )
 _IGNORED = ("aten._assert_tensor_metadata.default", "aten._assert_scalar.default", "aten._assert_async.msg")
 
@@ -58,8 +63,14 @@ def capture(program: ExportedProgram) -> RowGraph:
     """
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program = program.run_decompositions({})
-    return _Builder(program).build()
+        program = taken_apart(program.run_decompositions({}))
+    try:
+        return _Builder(program).build()
+    except GuardOnDataDependentSymNode as error:
+        raise CaptureError(
+            "the size of some value depends on what the image (or a mask) holds; "
+            "pick by a table of places instead of a mask"
+        ) from error
 
 
 class _Builder:
@@ -238,14 +249,14 @@ class _Builder:
         unsupported = None
         specs: Operator | tuple[Operator, ...] | None = None
         if rule is None:
-            unsupported = "no rule for this operator is known"
+            unsupported = _UNKNOWN
         else:
             try:
                 specs = rule(call)
             except Refusal as refusal:
                 unsupported = str(refusal)
         if specs is None:
-            return self._refused(fx, call, unsupported or "no rule for this operator is known")
+            return self._refused(fx, call, unsupported or _UNKNOWN)
         if isinstance(specs, tuple):
             return tuple(
                 (

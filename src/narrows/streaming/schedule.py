@@ -52,10 +52,11 @@ class Schedule:
         self.height = max((node.height for node in ends), default=0)
         first_output = self._targets_for(self._outputs_at(1, at_least=1))
         rowed_inputs = [graph.nodes[i] for i in graph.inputs if graph.nodes[i].rows]
-        self.delay = first_output[rowed_inputs[0].index] if rowed_inputs else 0
+        self.delay = first_output.get(rowed_inputs[0].index, 0) if rowed_inputs else 0
         lead = 0
         for node in rowed_inputs:
-            reached = self._virtual(self._outputs_at(1))[node.index]
+            # An input that no output depends on is never read.
+            reached = self._virtual(self._outputs_at(1)).get(node.index, 0)
             lead = max(lead, -(-reached * self.height // max(node.height, 1)) - 1)
         self.lead = min(lead, self.height)
         self.ticks = max(1, -(-(self.height + self.lead) // strip)) if self.height else 1

@@ -58,8 +58,11 @@ def matmul(call: Call) -> Operator:
     rank = len(call.shape)
     macs = prod(call.shape) * a.shape[-1]
     compute = on_strips(call)
+    if len(b.shape) == 1 and len(a.shape) > 1 and b.rows is None and a.axis.dim < len(a.shape) - 1:
+        # (..., n) @ (n): every dimension but the last one stays.
+        return _weighted(call, a, macs)
     if len(a.shape) < 2 or len(b.shape) < 2:
-        raise Refusal("a product of a matrix and a vector; write it as a product of matrices")
+        raise Refusal("a product with a vector that depends on the image; write it as a product of matrices")
     in_batch = [value.rows is not None and value.axis.dim < len(value.shape) - 2 for value in (a, b)]
     if a.rows is not None and b.rows is None and a.axis.dim == len(a.shape) - 2:
         rows = Axis(rank - 2, a.axis.count, a.axis.outer)
@@ -91,6 +94,52 @@ def matmul(call: Call) -> Operator:
     return _batched(call, [a, b], macs)
 
 
+def _weighted(call: Call, x: Value, macs: int) -> Operator:
+    """Rows of `x` multiplied by weights, which all other inputs are."""
+    compute = on_strips(call)
+    values = call.values
+    return Operator(
+        call.target.split(".")[1],
+        tuple(values),
+        lambda strip: compute(strip, strip.inputs, False),
+        x.rows,
+        needs=tuple(Same(x.axis.count) if value is x else None for value in values),
+        workspace=_copy_of(x),
+        macs=macs,
+        bitwise=False,
+    )
+
+
+@operator("aten.addmm.default")
+def addmm(call: Call) -> Operator:
+    """``beta * bias + alpha * x @ weight``, the rows in the first dimension of `x`."""
+    bias, x, weight = call["self"], call["mat1"], call["mat2"]
+    macs = prod(call.shape) * x.shape[-1]
+    if x.rows is None or weight.rows is not None or bias.rows not in (None, x.rows):
+        raise Refusal("a product whose weights depend on the image")
+    if x.axis.dim != 0:
+        return _barrier(call, "addmm", call.values, macs)
+    fit, compute = fitted([Value(bias.node, bias.shape, bias.dtype, bias.rows)], x.axis, 2), on_strips(call)
+
+    def product(strip: Strip) -> torch.Tensor:
+        return compute(strip, [*fit(_first_of(strip)), *strip.inputs[1:]], False)
+
+    return Operator(
+        "addmm",
+        (bias, x, weight),
+        product,
+        x.rows,
+        needs=(Same(x.axis.count) if bias.rows else None, Same(x.axis.count), None),
+        workspace=_copy_of(x),
+        macs=macs,
+        bitwise=False,
+    )
+
+
+def _first_of(strip: Strip) -> Strip:
+    return Strip(strip.start, strip.stop, strip.inputs[:1], strip.starts[:1], strip.stops[:1])
+
+
 def _batched(call: Call, values: list[Value], macs: int) -> Operator:
     """The rows are in the batch: each matrix belongs to one row."""
     outer = [Value(v.node, (*v.shape[:-2], 1, 1), v.dtype, v.rows) for v in values]
@@ -109,6 +158,16 @@ def _batched(call: Call, values: list[Value], macs: int) -> Operator:
         macs=macs,
         bitwise=False,
     )
+
+
+@operator("aten.baddbmm.default")
+def baddbmm(call: Call) -> Operator:
+    """``beta * bias + alpha * a @ b``, each matrix of the batch in one row of the image."""
+    values = call.values
+    macs = prod(call.shape) * call["batch1"].shape[-1]
+    if any(value.rows is not None and value.axis.dim >= len(value.shape) - 2 for value in values):
+        return _barrier(call, "baddbmm", values, macs)
+    return _batched(call, values, macs)
 
 
 @operator("aten.scaled_dot_product_attention.default")

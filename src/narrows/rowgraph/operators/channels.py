@@ -12,7 +12,7 @@ from narrows.rowgraph.cutting import on_strips, overload
 from narrows.rowgraph.graph import Strip
 from narrows.rowgraph.operators.pointwise import broadcast_axis, broadcast_needs, fitted
 from narrows.rowgraph.registry import Call, Operator, Refusal, Value, operator
-from narrows.rowgraph.rows import Axis, Whole
+from narrows.rowgraph.rows import Axis, Whole, Window
 
 __all__: list[str] = []
 
@@ -65,13 +65,24 @@ def stack(call: Call) -> Operator:
 def _part(call: Call, dim: int, start: int, length: int) -> Operator:
     value = call.values[0]
     if dim == value.axis.dim:
-        raise Refusal("it splits the rows in parts; cut them with slices instead")
+        if value.axis.outer > 1:
+            raise Refusal("it cuts a batch and rows together")
+        need = (Window(value.axis.count, before=-start),)
+        return Operator(
+            "split",
+            (value,),
+            lambda strip: strip.inputs[0],
+            Axis(dim, length),
+            needs=need,
+            columns=value.columns,
+            view_of=0,
+        )
     return Operator("split", (value,), lambda strip: strip.inputs[0].narrow(dim, start, length), value.rows, view_of=0)
 
 
 @operator("aten.split.Tensor", "aten.split_with_sizes.default", "aten.unsafe_split.Tensor")
 def split(call: Call) -> tuple[Operator, ...]:
-    """Parts along a dimension that holds no rows."""
+    """Parts along any dimension; of the rows, a band each."""
     dim = int(call["dim"]) % len(call.values[0].shape)
     parts, start = [], 0
     for shape, _ in call.results:
@@ -83,7 +94,7 @@ def split(call: Call) -> tuple[Operator, ...]:
 def _selected(call: Call, dim: int, index: int) -> Operator:
     value = call.values[0]
     if dim == value.axis.dim:
-        raise Refusal("it picks one row of the image for all; crop the image instead")
+        raise Refusal("it picks one row and leaves no rows; take a slice of one row instead (x[:, :, r : r + 1])")
 
     def after(axis: Axis | None) -> Axis | None:
         return None if axis is None or axis.dim == dim else Axis(axis.dim - (dim < axis.dim), axis.count, axis.outer)
@@ -125,14 +136,29 @@ def index_select(call: Call) -> Operator:
 
 @operator("aten.index.Tensor")
 def index(call: Call) -> Operator:
-    """``x[..., table]`` with constant tables on neighbouring dimensions that hold no rows."""
+    """``x[..., table]`` with constant tables on dimensions that hold no rows; or ``table[x]``, a table looked up."""
     value, tables = call["self"], call["indices"]
     used = [dim for dim, table in enumerate(tables) if table is not None]
-    constant = all(tables[dim].rows is None for dim in used)
-    if value.rows is None or not constant or value.axis.dim in used or used != list(range(used[0], used[-1] + 1)):
-        raise Refusal("it picks rows by a table")
-    added = len(call.shape) - len(value.shape)
-    rows = value.axis if value.axis.dim < used[0] else Axis(value.axis.dim + added, value.axis.count, value.axis.outer)
+    picked = [tables[dim] for dim in used]
+    if value.rows is None and used == [0] and picked[0].dtype not in (torch.bool, torch.uint8):
+        return Operator("index", (value, picked[0]), lambda strip: strip.inputs[0][strip.inputs[1]], picked[0].rows)
+    if value.rows is None or any(table.rows is not None for table in picked):
+        raise Refusal(
+            "it looks places up that depend on the image; use gather or embedding, or a table of one dimension"
+        )
+    if value.axis.dim in used:
+        raise Refusal("it picks rows by a table; take slices, or put the rows in order before")
+    masks = sum(len(table.shape) - 1 for table in picked if table.dtype in (torch.bool, torch.uint8))
+    if masks:
+        raise Refusal("it picks by a mask of several dimensions; use a table of places")
+    # Tables side by side are replaced where they stand; tables apart put their places in front.
+    together = used == list(range(used[0], used[-1] + 1))
+    made = len(call.shape) - (len(value.shape) - len(used))
+    front = used[0] if together else 0
+    left_before = sum(dim not in used for dim in range(value.axis.dim))
+    rows = Axis(
+        left_before + (made if not together or value.axis.dim > front else 0), value.axis.count, value.axis.outer
+    )
 
     def compute(strip: Strip) -> torch.Tensor:
         given = iter(strip.inputs[1:])
@@ -140,7 +166,72 @@ def index(call: Call) -> Operator:
         result: torch.Tensor = strip.inputs[0][where]
         return result
 
-    return Operator("index", (value, *(tables[dim] for dim in used)), compute, rows)
+    return Operator("index", (value, *picked), compute, rows)
+
+
+@operator("aten.gather.default", "aten.scatter.src", "aten.scatter.value", "aten.scatter_add.default")
+def gather(call: Call) -> Operator:
+    """Elements picked or written along channels or columns, at places that may depend on the image."""
+    values, rank = call.values, len(call.shape)
+    kind = call.target.split(".")[1]
+    dim = int(call["dim"]) % rank
+    axis = next(value.axis for value in values if value.rows is not None)
+    aligned = all(value.shape[axis.dim] == call.shape[axis.dim] for value in values)
+    if not aligned or any(value.rows not in (None, axis) for value in values):
+        raise Refusal("its image and its places have rows in different dimensions or of different heights")
+    if dim == axis.dim:
+        return _barrier(call, kind, values, axis, "places in any row")
+    fit, compute = fitted(values, axis, rank), on_strips(call)
+    row_bytes = prod(call.shape) // max(axis.count, 1) * call.dtype.itemsize
+    return Operator(
+        kind,
+        tuple(values),
+        lambda strip: compute(strip, fit(strip), False),
+        axis,
+        needs=broadcast_needs(values, axis),
+        workspace=lambda rows: rows * row_bytes,
+    )
+
+
+@operator("aten.unfold.default")
+def sliding(call: Call) -> Operator:
+    """Windows along a dimension, their places in a new last one; over rows as a convolution reads them."""
+    value, rank = call["self"], len(call["self"].shape)
+    dim, size, step = int(call["dimension"]) % rank, int(call["size"]), int(call["step"])
+    axis = value.axis
+    if dim == axis.dim and axis.outer > 1:
+        raise Refusal("it slides over a batch and rows together")
+    over_rows = dim == axis.dim
+    return Operator(
+        "unfold",
+        (value,),
+        lambda strip: strip.inputs[0].unfold(dim, size, step),
+        Axis(dim, call.shape[dim]) if over_rows else axis,
+        needs=(Window(axis.count, kernel=size, stride=step),) if over_rows else None,
+        columns=_resized(value.columns, call.shape),
+        view_of=0,
+    )
+
+
+def _resized(columns: Axis | None, shape: tuple[int, ...]) -> Axis | None:
+    return Axis(columns.dim, shape[columns.dim]) if columns else None
+
+
+@operator("aten.diagonal.default")
+def diagonal(call: Call) -> Operator:
+    """The diagonal of two dimensions that hold no rows, put last."""
+    value, rank = call["self"], len(call["self"].shape)
+    first, second, offset = int(call["dim1"]) % rank, int(call["dim2"]) % rank, int(call["offset"])
+    if value.axis.dim in (first, second):
+        raise Refusal("a diagonal through the rows")
+    rows = value.axis
+    return Operator(
+        "diagonal",
+        (value,),
+        lambda strip: strip.inputs[0].diagonal(offset, first, second),
+        Axis(rows.dim - (first < rows.dim) - (second < rows.dim), rows.count, rows.outer),
+        view_of=0,
+    )
 
 
 def _along(call: Call, kind: str, dims: list[int], barrier: str) -> Operator:
@@ -268,9 +359,19 @@ def _pair(call: Call, dims: list[int], keepdim: bool | None, kind: str) -> tuple
     return make(0), make(1)
 
 
-@operator("aten.max.dim", "aten.min.dim", "aten.median.dim", "aten.mode.default")
+@operator("aten.var_mean.correction")
+def moments(call: Call) -> tuple[Operator, ...]:
+    """Variance and mean over channels or within a row."""
+    dims = call.get("dim") or range(len(call.values[0].shape))
+    return _pair(call, list(dims), bool(call["keepdim"]), "var_mean")
+
+
+@operator(
+    *("aten.max.dim", "aten.min.dim", "aten.median.dim", "aten.nanmedian.dim", "aten.mode.default"),
+    "aten.kthvalue.default",
+)
 def extremum(call: Call) -> tuple[Operator, ...]:
-    """The largest (smallest, middle) element along a dimension, and where it is."""
+    """The largest (smallest, middle, k-th) element along a dimension, and where it is."""
     return _pair(call, [int(call["dim"])], bool(call["keepdim"]), call.target.split(".")[1])
 
 

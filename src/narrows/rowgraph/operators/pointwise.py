@@ -18,7 +18,10 @@ ONE_INPUT = """
     exp exp2 expm1 floor frac gelu hardsigmoid hardswish hardtanh i0 isfinite isinf isnan isneginf
     isposinf leaky_relu lgamma log log10 log1p log2 log_sigmoid logical_not logit mish nan_to_num neg
     rad2deg reciprocal relu relu6 round rsqrt selu sgn sigmoid sign signbit silu sin sinc sinh softplus
-    sqrt square tan tanh threshold trunc
+    sqrt square tan tanh threshold trunc mvlgamma polygamma special_airy_ai special_bessel_j0 special_bessel_j1
+    special_bessel_y0 special_bessel_y1 special_entr special_erfcx special_i0e special_i1 special_i1e special_log_ndtr
+    special_modified_bessel_i0 special_modified_bessel_i1 special_modified_bessel_k0 special_modified_bessel_k1
+    special_ndtri special_scaled_modified_bessel_k0 special_scaled_modified_bessel_k1 special_spherical_bessel_j0
 """
 TWO_INPUTS = """
     add.Tensor add.Scalar atan2.default bitwise_and.Tensor bitwise_and.Scalar bitwise_or.Tensor bitwise_or.Scalar
@@ -30,7 +33,12 @@ TWO_INPUTS = """
     lt.Tensor lt.Scalar max.other maximum.default min.other minimum.default mul.Tensor mul.Scalar ne.Tensor
     ne.Scalar pow.Tensor_Tensor pow.Tensor_Scalar pow.Scalar remainder.Tensor remainder.Scalar round.decimals
     rsub.Tensor rsub.Scalar sub.Tensor sub.Scalar true_divide.Tensor xlogy.Tensor xlogy.Scalar_Other
-    xlogy.Scalar_Self
+    xlogy.Scalar_Self __and__.Tensor __and__.Scalar __or__.Tensor __or__.Scalar __xor__.Tensor __xor__.Scalar
+    __lshift__.Tensor __lshift__.Scalar __rshift__.Tensor __rshift__.Scalar bitwise_left_shift.Tensor
+    bitwise_left_shift.Tensor_Scalar bitwise_right_shift.Tensor bitwise_right_shift.Tensor_Scalar gcd.default
+    lcm.default igamma.default igammac.default nextafter.default remainder.Scalar_Tensor special_xlog1py.default
+    special_xlog1py.other_scalar special_xlog1py.self_scalar special_zeta.default special_zeta.other_scalar
+    special_zeta.self_scalar ldexp.Tensor
 """
 THREE_INPUTS = """
     addcdiv.default addcmul.default where.self where.ScalarOther where.ScalarSelf masked_fill.Scalar
@@ -66,8 +74,8 @@ def broadcast_axis(values: list[Value], shape: tuple[int, ...]) -> Axis:
                 "it combines values whose rows lie in different dimensions; permute or reshape one so that they agree"
             )
     assert found is not None
-    if found.count * found.outer != shape[found.dim]:
-        raise Refusal("it repeats one row of the image over the rows of a table; compute the table's rows beforehand")
+    if found.count == 1:
+        return Axis(found.dim, shape[found.dim] // found.outer, found.outer)
     return found
 
 
@@ -121,21 +129,68 @@ for _name in _NAMES:
     operator(_name)(elementwise)
 
 
-@operator("aten.clone.default", "aten._to_copy.default")
-def copied(call: Call) -> Operator:
-    """The same elements, perhaps of another dtype."""
+@operator("aten._to_copy.default")
+def cast(call: Call) -> Operator:
+    """The same elements in another dtype."""
     (value,) = call.values
     dtype = call.dtype
+    if dtype == value.dtype:
+        return same(call)
+    return Operator("copy", (value,), lambda strip: strip.inputs[0].to(dtype), value.rows, columns=value.columns)
+
+
+@operator("aten.alias.default", "aten.detach.default", "aten.clone.default")
+def same(call: Call) -> Operator:
+    """The very same elements. A clone needs no memory of its own: nothing writes into a value that others read."""
+    (value,) = call.values
+    return Operator("alias", (value,), lambda strip: strip.inputs[0], value.rows, columns=value.columns, view_of=0)
+
+
+@operator("aten.view.dtype")
+def reinterpreted(call: Call) -> Operator:
+    """The bits of each element read as another dtype of the same size."""
+    (value,) = call.values
+    if value.dtype.itemsize != call.dtype.itemsize:
+        raise Refusal("it reads bits as a dtype of another size; convert with .to(dtype) instead")
+    dtype = call.dtype
     return Operator(
-        "copy", (value,), lambda strip: strip.inputs[0].to(dtype, copy=True), value.rows, columns=value.columns
+        "view", (value,), lambda strip: strip.inputs[0].view(dtype), value.rows, columns=value.columns, view_of=0
     )
 
 
-@operator("aten.alias.default", "aten.detach.default")
-def same(call: Call) -> Operator:
-    """The very same elements."""
-    (value,) = call.values
-    return Operator("alias", (value,), lambda strip: strip.inputs[0], value.rows, columns=value.columns, view_of=0)
+@operator("aten.empty_like.default")
+def uninitialised(call: Call) -> Operator:
+    """Refused: what it holds is whatever memory held."""
+    raise Refusal(
+        "it makes uninitialised values, as dropout in training and other random operators do to begin with; "
+        "switch these off (model.eval(), or training=False), or use zeros_like"
+    )
+
+
+@operator("aten.bucketize.Tensor")
+def bucketize(call: Call) -> Operator:
+    """The interval of a sorted table that each element lies in."""
+    value, boundaries = call["self"], call["boundaries"]
+    if boundaries.rows is not None:
+        raise Refusal("its boundaries depend on the image; make them a buffer of the network")
+    compute = on_strips(call)
+    return Operator(
+        "bucketize", (value, boundaries), lambda strip: compute(strip, strip.inputs, False), value.rows, bitwise=False
+    )
+
+
+@operator("aten.embedding.default")
+def embedding(call: Call) -> Operator:
+    """Each element replaced by the row of a table that it names: (...) to (..., channels)."""
+    weight, indices = call["weight"], call["indices"]
+    if weight.rows is not None:
+        raise Refusal("its table depends on the image; make it a buffer or a parameter of the network")
+    return Operator(
+        "embedding",
+        (weight, indices),
+        lambda strip: torch.nn.functional.embedding(strip.inputs[1], strip.inputs[0]),
+        indices.rows,
+    )
 
 
 @operator("aten.prelu.default")

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from narrows.rowgraph.cutting import cut
 from narrows.rowgraph.graph import Strip
 from narrows.rowgraph.registry import Call, Operator, Refusal, Value, operator
-from narrows.rowgraph.rows import Axis, Blocks, Same, Whole
+from narrows.rowgraph.rows import Axis, Blocks, RowNeed, Same, Whole
 
 __all__: list[str] = ["Regrouping", "regrouped"]
 
@@ -180,8 +180,10 @@ def expand(call: Call) -> Operator:
     value, target = call["self"], call.shape
     shift = len(target) - len(value.shape)
     rows = Axis(value.axis.dim + shift, value.axis.count, value.axis.outer)
+    need: RowNeed = Same(rows.count)
     if target[rows.dim] != value.shape[value.axis.dim]:
-        raise Refusal("it repeats an image of one row down the rows")
+        # An image of one row, repeated down the rows.
+        rows, need = Axis(rows.dim, target[rows.dim]), Whole(1)
 
     def compute(strip: Strip) -> torch.Tensor:
         shape = list(target)
@@ -189,7 +191,7 @@ def expand(call: Call) -> Operator:
         return strip.inputs[0].expand(shape)
 
     columns = Axis(value.columns.dim + shift, target[value.columns.dim + shift]) if value.columns else None
-    return Operator("expand", (value,), compute, rows, columns=columns, view_of=0)
+    return Operator("expand", (value,), compute, rows, needs=(need,), columns=columns, view_of=0)
 
 
 @operator("aten.repeat.default")

@@ -19,7 +19,11 @@ _COMBINE: dict[str, Combine] = {"cumsum": torch.add, "cumprod": torch.mul, "logc
 
 @operator("aten.cumsum.default", "aten.cumprod.default", "aten.logcumsumexp.default")
 def running(call: Call) -> Operator:
-    """Running sums or products; down the rows, the last row is carried to the next strip."""
+    """Running sums or products; down the rows, the last row is carried to the next strip.
+
+    Floating-point values are added up and carried in float64: in float32, rounding each strip's sum would add up over
+    thousands of strips, which the full frame doesn't do.
+    """
     value = call["self"]
     kind = call.target.split(".")[1]
     dim = int(call["dim"]) % len(value.shape)
@@ -31,19 +35,21 @@ def running(call: Call) -> Operator:
     if value.axis.outer > 1:
         raise Refusal(f"{kind} over a batch and rows together")
     combine, dtype = _COMBINE[kind], call.dtype
+    wide = torch.float64 if dtype.is_floating_point else dtype
+    function = overload(call.target)
 
     def carried(strip: Strip) -> torch.Tensor:
-        rows = strip.inputs[0].to(dtype, copy=True)
+        rows = strip.inputs[0].to(dtype).to(wide, copy=True)
         if "last" in strip.state:
             first = rows.narrow(dim, 0, 1)
             first.copy_(combine(first, strip.state["last"]))
-        result = compute(strip, [rows], False)
+        result: torch.Tensor = function(rows, dim)
         strip.state["last"] = result.narrow(dim, result.shape[dim] - 1, 1).clone()
-        return result
+        return result.to(dtype)
 
-    row = prod(call.shape) // max(value.axis.count, 1) * dtype.itemsize
+    row = prod(call.shape) // max(value.axis.count, 1) * wide.itemsize
     return Operator(
-        kind, (value,), carried, value.rows, state_bytes=row, workspace=lambda rows: rows * row, bitwise=False
+        kind, (value,), carried, value.rows, state_bytes=row, workspace=lambda rows: 2 * rows * row, bitwise=False
     )
 
 
