@@ -22,6 +22,7 @@ from narrows.errors import CaptureError
 from narrows.rowgraph.composites import taken_apart
 from narrows.rowgraph.fold import Fold, find_folds, folded_constants
 from narrows.rowgraph.graph import Node, RowGraph
+from narrows.rowgraph.positions import Positions
 from narrows.rowgraph.provenance import module_path, source_line
 from narrows.rowgraph.registry import Call, Operator, Refusal, Value, lookup
 from narrows.rowgraph.rows import Axis
@@ -81,6 +82,7 @@ class _Builder:
         self.inputs: list[int] = []
         self.values: dict[str, Value | tuple[Any, ...] | Any] = {}
         self.folds: dict[str, Fold] = find_folds(program.graph)
+        self.positions = Positions(self._append)
         self.folded_away = {name: fold for fold in self.folds.values() for name in fold.absorbed}
 
     def build(self) -> RowGraph:
@@ -238,7 +240,9 @@ class _Builder:
 
         def make(name: str, place: int | None) -> Value:
             shape, dtype = call.results[place or 0]
-            return self._append(name, Operator(_kind(call.target), values, at(place), None), shape, dtype, fx=fx)
+            value = self._append(name, Operator(_kind(call.target), values, at(place), None), shape, dtype, fx=fx)
+            self.positions.remember(value, call, place or 0, fx)
+            return value
 
         if isinstance(fx.meta["val"], (tuple, list)):
             return tuple((lambda name, place=place: make(name, place)) for place in range(len(call.results)))
@@ -252,7 +256,7 @@ class _Builder:
             unsupported = _UNKNOWN
         else:
             try:
-                specs = rule(call)
+                specs = rule(self.positions.with_rows(call))
             except Refusal as refusal:
                 unsupported = str(refusal)
         if specs is None:
