@@ -230,7 +230,14 @@ def test_an_interrupt_half_way(tmp_path, out, number):
     )
     command = [sys.executable, "-m", "narrows", "water", path, "-o", out / "m.tif", "--probability", out / "p.tif",
                "--model", f"{net}:build", "--gives", "logits", "--memory", "2GB"]  # fmt: skip
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        # Shells start what they run in the background with interrupts ignored, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         deadline = time.monotonic() + 120
         while not os.listdir(out) and process.poll() is None and time.monotonic() < deadline:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from narrows.cli.speaking import INTERRUPTED, one_line_errors
+from narrows.streaming.memory import share_one_heap
 
 __all__ = ["main", "narrows"]
 
@@ -30,11 +31,19 @@ class _Lazy(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
+        _settle_threads()
         module, name = _COMMANDS[cmd_name]
         command: click.Command = getattr(import_module(module), name)
         if command.callback is not None and not hasattr(command.callback, "__wrapped__"):
             command.callback = one_line_errors(command.callback)
         return command
+
+
+def _settle_threads() -> None:
+    """Before torch starts its threads: with files read and written at the same time there are more threads than cores,
+    and those that wait must not spin."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    share_one_heap()
 
 
 @click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

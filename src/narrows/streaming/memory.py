@@ -5,15 +5,15 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psutil
 
-__all__ = ["Headroom", "free_memory", "resident_now", "steady_heap"]
+__all__ = ["Headroom", "free_memory", "resident_now", "share_one_heap", "steady_heap"]
 
 # glibc's malloc.h
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -3, -4
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -3, -4, -8
 _DEFAULT_MMAP_MAX = 65536
 _LARGE = 1 << 20
 # Small allocations between two looks at what the process holds.
@@ -66,22 +66,33 @@ def steady_heap() -> Iterator[None]:
         libc.malloc_trim(0)
 
 
+def share_one_heap() -> None:
+    """Let all threads allocate from one heap, so that what one gives up another can take: for commands, which own
+    their process, and before any thread is started. Elsewhere than on Linux with glibc this does nothing."""
+    if (libc := _glibc()) is not None:
+        libc.mallopt(_M_ARENA_MAX, 1)
+
+
 class Headroom:
     """Keeps the process within `count` bytes more than it holds now, as long as what it truly uses is within that:
     where the next block could exceed it, the holes between blocks are given back first.
 
-    Files that the user maps are not counted; their pages are the kernel's to take back.
+    Files that the user maps are not counted; their pages are the kernel's to take back. `others` tells how many bytes
+    other threads may still take of these.
     """
 
-    def __init__(self, count: int):
+    def __init__(self, count: int, others: Callable[[], int] = lambda: 0):
         self._libc = _glibc()
+        self._others = others
         self._page = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
         self._limit = (self._anonymous() if self._libc else 0) + count - _UNSEEN
         self.trims = 0
 
     def make(self, count: int) -> None:
         """Be ready for `count` bytes more."""
-        if self._libc is not None and count >= _LARGE and self._anonymous() + count > self._limit:
+        if self._libc is None or count < _LARGE:
+            return
+        if self._anonymous() + count + self._others() > self._limit:
             self.trims += 1
             self._libc.malloc_trim(0)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 __all__ = ["Cancelled", "ReadAhead", "WriteBehind"]
@@ -64,22 +64,27 @@ class ReadAhead:
     def __init__(self, items: Callable[[], Iterable[Any]]):
         self._queue: queue.Queue[Any] = queue.Queue(maxsize=1)
         self._items = items
+        self._made = self._taken = 0
         self._worker = _Worker("narrows-read", self._work)
         self._worker.start()
 
     def _work(self) -> None:
         for item in self._items():
+            self._made += 1
             self._worker.put(self._queue, item)
 
-    def __iter__(self) -> Iterator[Any]:
-        while True:
-            yield self.next()
+    @property
+    def held(self) -> int:
+        """Items that are made and not yet taken: at most one in the queue and one in hand."""
+        return self._made - self._taken
 
     def next(self) -> Any:
         """The next item; raises what the thread raised."""
         while True:
             try:
-                return self._queue.get(timeout=_WAIT_SECONDS)
+                item = self._queue.get(timeout=_WAIT_SECONDS)
+                self._taken += 1
+                return item
             except queue.Empty:
                 if self._worker.error is not None:
                     raise self._worker.error from None
@@ -97,15 +102,23 @@ class WriteBehind:
     def __init__(self, write: Callable[[Any], None]):
         self._queue: queue.Queue[Any] = queue.Queue(maxsize=1)
         self._write = write
+        self._given = self._written = 0
         self._worker = _Worker("narrows-write", self._work)
         self._worker.start()
 
     def _work(self) -> None:
         while (item := self._worker.get(self._queue)) is not None:
             self._write(item[0])
+            self._written += 1
+
+    @property
+    def held(self) -> int:
+        """Items that are given and not yet written: at most one in the queue, one in hand and one coming."""
+        return self._given - self._written
 
     def put(self, item: Any) -> None:
         """Hand over an item; raises what the thread raised earlier."""
+        self._given += 1
         self._hand_over((item,))
 
     def finish(self) -> None:

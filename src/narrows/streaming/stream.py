@@ -19,7 +19,7 @@ from narrows.streaming.capturing import Model, Shape, captured, channels_of, dty
 from narrows.streaming.executor import Emit, Executor, Read
 from narrows.streaming.lines import paste
 from narrows.streaming.memory import Headroom, free_memory, resident_now, steady_heap
-from narrows.streaming.plan import QUEUE_BLOCKS, Plan, make_plan
+from narrows.streaming.plan import QUEUE_BLOCKS, Plan, input_queue, make_plan, output_queue
 from narrows.streaming.queues import ReadAhead, WriteBehind
 from narrows.streaming.schedule import Schedule
 from narrows.units import parse_bytes
@@ -178,6 +178,7 @@ class _Run:
         self.plan = make_plan(graph, process=process, outside=outside, memory=budget, strip=strip)
         self.by_node = dict(zip(graph.inputs, feeds, strict=True))
         self.batched = feeds[0].batched
+        self._ends: list[tuple[ReadAhead | WriteBehind, int]] = []
 
     def whole(self, source: Any) -> Any:
         """Collect every output whole, of the kind of the source."""
@@ -213,6 +214,7 @@ class _Run:
                 sink.write(start, block[0] if block.ndim == 4 and self.graph.nodes[index].rows else block)
 
         with closing(WriteBehind(write)) as writer:
+            self._attach(writer, {output_queue(self.graph.nodes[index], 0)[0] for index in sinks})
             self._execute(lambda index, start, rows: writer.put((index, start, rows.cpu())))
             writer.finish()
 
@@ -239,11 +241,16 @@ class _Run:
         return (value.float() if value.dtype is torch.bfloat16 else value).numpy()
 
     def _executor(self, read: Read, emit: Emit, returned: int = 0) -> Executor:
-        # The threads at both ends take their blocks when they like: what they may take stays free.
-        queues = sum(entry.bytes for entry in self.plan.ledger if entry.kind == "queue")
-        headroom = Headroom(self.plan.peak - self.plan.process + returned - queues * (QUEUE_BLOCKS - 1) // QUEUE_BLOCKS)
-        self.headroom = headroom
+        headroom = self.headroom = Headroom(self.plan.peak - self.plan.process + returned, self._not_yet_queued)
         return Executor(self.graph, self.plan.strip, read, emit, self.device, headroom)
+
+    def _not_yet_queued(self) -> int:
+        """Bytes of blocks that the threads at both ends may still take when they like."""
+        return sum(block * max(QUEUE_BLOCKS - 1 - end.held, 0) for end, block in self._ends)
+
+    def _attach(self, end: ReadAhead | WriteBehind, queues: set[str]) -> None:
+        held = sum(entry.bytes for entry in self.plan.ledger if entry.name in queues)
+        self._ends.append((end, held // QUEUE_BLOCKS))
 
     def _execute(self, emit: Emit, returned: int = 0) -> None:
         with steady_heap():
@@ -251,6 +258,7 @@ class _Run:
                 self._ticks(self._executor(self._read, emit, returned))
                 return
             with closing(ReadAhead(self._blocks)) as blocks:
+                self._attach(blocks, {input_queue(self.graph.nodes[index], 0)[0] for index in self.by_node})
 
                 def read(index: int, start: int, stop: int) -> torch.Tensor:
                     if not self.by_node[index].threaded:
