@@ -23,8 +23,8 @@ QUEUE_BLOCKS = 4
 # Threads, oneDNN's generated code and its scratch, and what Python allocates on a run: measured over the reference
 # networks by benchmarks/memory.py.
 ENGINE_BYTES = 24_000_000
-# Allocations are rounded up to pages, and freed ones leave holes that the next don't always fit. With less room than this the
-# heap would have to give pages back, and take them again, all the time: twice the time on a light network.
+# Allocations are rounded up to pages, and freed blocks leave holes that the next ones don't always fit. With less room
+# than this the heap has to give pages back and take them again all the time, which a light network feels.
 SLACK = 0.08
 
 
