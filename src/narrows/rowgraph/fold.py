@@ -83,7 +83,8 @@ def folded_constants(
             scale = per_input.reshape(weight.shape[0], -1)[:, :, None, None]
         else:
             scale = scale[:, None, None, None]
-        result = torch.empty_like(weight)
+        # In the memory order that oneDNN packs from: from any other it would make a copy first.
+        result = torch.empty_like(weight, memory_format=torch.channels_last)
         # A few channels at a time: the whole in float64 would be twice as large as the weight itself.
         step = max(1, FOLDED_AT_ONCE // max(weight[0].numel(), 1))
         for start in range(0, weight.shape[0], step):

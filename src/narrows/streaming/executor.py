@@ -11,7 +11,7 @@ from narrows.rowgraph.cutting import cut
 from narrows.rowgraph.graph import Node, RowGraph, Strip
 from narrows.streaming.ledger import Ledger
 from narrows.streaming.lines import LineBuffer, empty_rows
-from narrows.streaming.memory import Headroom
+from narrows.streaming.memory import Headroom, map_large_blocks, steady_heap
 from narrows.streaming.plan import Books, input_queue, output_queue, tables
 from narrows.streaming.residency import Make, Residency
 from narrows.streaming.schedule import Schedule
@@ -71,14 +71,16 @@ class Executor:
         """Make every row; yields after each tick the rows of the reference height that stand."""
         with torch.no_grad():
             self.books.open()
+            map_large_blocks()
             self._make_constants()
             for index, rows in self.residency.capacity.items():
                 self._lines[index] = LineBuffer(self.graph.nodes[index], rows, self._device)
-        for tick, events in enumerate(self.residency.walk(), start=1):
-            with torch.no_grad():
-                for event in events:
-                    self._make(event)
-            yield max(min(tick * self.schedule.strip - self.schedule.lead, self.schedule.height), 0)
+        with steady_heap():
+            for tick, events in enumerate(self.residency.walk(), start=1):
+                with torch.no_grad():
+                    for event in events:
+                        self._make(event)
+                yield max(min(tick * self.schedule.strip - self.schedule.lead, self.schedule.height), 0)
 
     def _make_constants(self) -> None:
         """Values without rows, each made when an operator first prepares it and dropped when none needs it more."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import psutil
 
-__all__ = ["Headroom", "free_memory", "resident_now", "share_one_heap", "steady_heap"]
+__all__ = ["Headroom", "free_memory", "map_large_blocks", "resident_now", "share_one_heap", "steady_heap"]
 
 # glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -3, -4, -8
@@ -39,6 +39,12 @@ def _glibc() -> ctypes.CDLL | None:
     except (OSError, AttributeError):
         return None
     return libc
+
+
+def map_large_blocks() -> None:
+    """Let each large block have pages of its own from now on, which go back when it is freed and leave no hole."""
+    if (libc := _glibc()) is not None:
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
 
 @contextmanager

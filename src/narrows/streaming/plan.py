@@ -273,10 +273,10 @@ def _plan_strip(graph: RowGraph, strip: int, process: int, outside: int, memory:
 
 
 def transient_constants(graph: RowGraph) -> int:
-    """The largest folded weight, alive until it is packed, and the copies that packing makes on its way."""
+    """The largest weight while it is being packed: folded with a batch norm, or copied into oneDNN's order."""
     kept = {node.index for node in tables(graph)}
-    passing = [n.nbytes for n in graph.nodes if n.rows is None and n.index not in kept and n.operator != "constant"]
-    return 3 * max(passing, default=0)
+    folded = [n.nbytes for n in graph.nodes if n.rows is None and n.index not in kept and n.operator != "constant"]
+    return max([0, *folded, *(node.prepared_bytes for node in graph.nodes)])
 
 
 def _rounded_up(peak: int) -> int:

@@ -18,7 +18,7 @@ from narrows.streaming.arrays import BlockInput, Input, as_input
 from narrows.streaming.capturing import Model, Shape, captured, channels_of, dtype_of, loaded
 from narrows.streaming.executor import Emit, Executor, Read
 from narrows.streaming.lines import paste
-from narrows.streaming.memory import Headroom, free_memory, resident_now, steady_heap
+from narrows.streaming.memory import Headroom, free_memory, resident_now
 from narrows.streaming.plan import QUEUE_BLOCKS, Plan, input_queue, make_plan, output_queue
 from narrows.streaming.queues import ReadAhead, WriteBehind
 from narrows.streaming.schedule import Schedule
@@ -226,12 +226,11 @@ class _Run:
             ready[index] = rows.cpu()
 
         as_array = issubclass(feed.kind, np.ndarray)
-        with steady_heap():
-            for _ in self._executor(self._read, emit).ticks():
-                if ready:
-                    flat = [self._as_given(ready[i], as_array) if i in ready else None for i in self.graph.outputs]
-                    yield flat[0] if len(flat) == 1 else tuple(flat)
-                    ready.clear()
+        for _ in self._executor(self._read, emit).ticks():
+            if ready:
+                flat = [self._as_given(ready[i], as_array) if i in ready else None for i in self.graph.outputs]
+                yield flat[0] if len(flat) == 1 else tuple(flat)
+                ready.clear()
         feed.check_end()
 
     def _as_given(self, value: torch.Tensor, as_array: bool) -> Any:
@@ -253,20 +252,19 @@ class _Run:
         self._ends.append((end, held // QUEUE_BLOCKS))
 
     def _execute(self, emit: Emit, returned: int = 0) -> None:
-        with steady_heap():
-            if not any(feed.threaded for feed in self.feeds):
-                self._ticks(self._executor(self._read, emit, returned))
-                return
-            with closing(ReadAhead(self._blocks)) as blocks:
-                self._attach(blocks, {input_queue(self.graph.nodes[index], 0)[0] for index in self.by_node})
+        if not any(feed.threaded for feed in self.feeds):
+            self._ticks(self._executor(self._read, emit, returned))
+            return
+        with closing(ReadAhead(self._blocks)) as blocks:
+            self._attach(blocks, {input_queue(self.graph.nodes[index], 0)[0] for index in self.by_node})
 
-                def read(index: int, start: int, stop: int) -> torch.Tensor:
-                    if not self.by_node[index].threaded:
-                        return self._read(index, start, stop)
-                    rows: torch.Tensor = blocks.next()
-                    return rows.to(self.device)
+            def read(index: int, start: int, stop: int) -> torch.Tensor:
+                if not self.by_node[index].threaded:
+                    return self._read(index, start, stop)
+                rows: torch.Tensor = blocks.next()
+                return rows.to(self.device)
 
-                self._ticks(self._executor(read, emit, returned))
+            self._ticks(self._executor(read, emit, returned))
 
     def _ticks(self, executor: Executor) -> None:
         for rows in executor.ticks():

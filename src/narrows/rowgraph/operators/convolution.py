@@ -80,7 +80,7 @@ def conv2d(call: Call) -> Operator:
         if packs and w.device.type == "cpu":
             sample = [x.shape[0], x.shape[1], min(64, axis.count) + kernel[0] * dilation[0], x.shape[3] + left + right]
             w = torch.ops.mkldnn._reorder_convolution_weight(
-                w.contiguous(), [0, 0], list(stride), list(dilation), groups, sample
+                w.contiguous(memory_format=torch.channels_last), [0, 0], list(stride), list(dilation), groups, sample
             )
         return (w, rest[0] if rest else None)
 
