@@ -34,10 +34,16 @@ def regrouped(shape: tuple[int, ...], axis: Axis, target: tuple[int, ...]) -> Re
     """Where the rows of a value of `shape` lie after a reshape to `target`; None where they are mixed."""
     below = prod(shape[axis.dim + 1 :])
     top = below * axis.count
+    if axis.count == 1:
+        # One row could as well be split along its columns; it stays whole where a dimension of size 1 can hold it.
+        whole = [dim for dim, size in enumerate(target) if size == 1 and prod(target[dim + 1 :]) == below]
+        whole.sort(key=lambda dim: target[dim + 1 :] == shape[axis.dim + 1 :])
+        if whole:
+            return Regrouping(Axis(whole[-1], 1))
     stride = 1
     for dim in range(len(target) - 1, -1, -1):
         size = target[dim]
-        if stride < top <= stride * size or (top == stride and size == 1 and axis.count == 1):
+        if stride < top <= stride * size:
             break
         stride *= size
     else:
