@@ -10,6 +10,7 @@ import torch
 
 import narrows
 from narrows.errors import BudgetError, CancelledError, CaptureError, InputError, NotStreamableError
+from narrows.streaming.memory import resident_now, resident_part
 from narrows.units import format_bytes, parse_bytes
 
 
@@ -240,6 +241,21 @@ def test_rows_beyond_the_height_and_blocks_of_another_width(network, image):
         list(narrows.stream_rows(network, iter([image[:, :30], image[:, 30:]]), 40))
     with pytest.raises(InputError, match="block of rows"):
         list(narrows.stream_rows(network, iter([image[:, :30], image[:, 30:, :9]]), 61))
+
+
+def test_an_array_passed_in_stands_beside_the_budget(network):
+    large = np.ones((3, 3300, 4096), np.float32)
+    with pytest.raises(BudgetError) as refused:
+        narrows.stream(network, large, memory=1)
+    assert refused.value.smallest < resident_now() - large.nbytes // 2
+    assert narrows.stream(network, large, memory=refused.value.smallest).shape[-1] == 4096 // 2
+
+
+def test_resident_part_counts_pages_that_were_written():
+    array = np.zeros((64, 1 << 20), np.uint8)
+    assert resident_part(array.ctypes.data, array.nbytes) < 2**20
+    array[:16] = 1
+    assert 15 * 2**20 <= resident_part(array.ctypes.data, array.nbytes) <= 18 * 2**20
 
 
 def test_progress_and_cancelling(network, image):

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from narrows.errors import InputError
+from narrows.streaming.memory import resident_part
 from narrows.streaming.protocols import RowSource
 
 __all__ = ["ArrayInput", "BlockInput", "Input", "SourceInput", "as_input", "as_rows"]
@@ -23,6 +24,11 @@ class Input:
     batched = False
     threaded = False
     resident_bytes = 0
+    """Bytes that reading holds beside the blocks that it gives."""
+
+    def caller_bytes(self) -> int:
+        """Resident bytes of an array that the caller holds whole."""
+        return 0
 
     def rows(self, start: int, stop: int, dtype: torch.dtype) -> torch.Tensor:
         """Rows [start, stop) in the network's shape and `dtype`; the whole value for inputs without rows."""
@@ -37,6 +43,15 @@ class ArrayInput(Input):
         self.batched = array.ndim == 3
         self.shape = ((1,) if self.batched else ()) + tuple(array.shape)
         self.dtype = array.dtype if isinstance(array, torch.Tensor) else _torch_dtype(array.dtype)
+
+    def caller_bytes(self) -> int:
+        if isinstance(self.array, torch.Tensor):
+            storage = self.array.untyped_storage()
+            return resident_part(storage.data_ptr(), storage.nbytes()) if self.array.device.type == "cpu" else 0
+        if isinstance(self.array, np.memmap):
+            return 0
+        low, high = np.lib.array_utils.byte_bounds(self.array)
+        return resident_part(low, high - low)
 
     def rows(self, start: int, stop: int, dtype: torch.dtype) -> torch.Tensor:
         part = self.array[..., start:stop, :] if len(self.shape) >= 3 else self.array

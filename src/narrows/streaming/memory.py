@@ -10,7 +10,15 @@ from contextlib import contextmanager
 
 import psutil
 
-__all__ = ["Headroom", "free_memory", "map_large_blocks", "resident_now", "share_one_heap", "steady_heap"]
+__all__ = [
+    "Headroom",
+    "free_memory",
+    "map_large_blocks",
+    "resident_now",
+    "resident_part",
+    "share_one_heap",
+    "steady_heap",
+]
 
 # glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -3, -4, -8
@@ -23,6 +31,23 @@ _UNSEEN = 8_000_000
 def resident_now() -> int:
     """Resident bytes of this process, files mapped by the user included."""
     return int(psutil.Process(os.getpid()).memory_info().rss)
+
+
+def resident_part(address: int, count: int) -> int:
+    """How many of `count` bytes from `address` on are resident: pages that were never written are not.
+
+    Elsewhere than on Linux with glibc all of them are taken to be.
+    """
+    libc = _glibc()
+    if libc is None or count <= 0:
+        return count
+    page = os.sysconf("SC_PAGE_SIZE")
+    first = address // page * page
+    pages = -(-(address + count - first) // page)
+    here = (ctypes.c_ubyte * pages)()
+    if libc.mincore(ctypes.c_void_p(first), ctypes.c_size_t(pages * page), here):
+        return count
+    return min(count, page * sum(flag & 1 for flag in bytes(here)))
 
 
 def free_memory() -> int:

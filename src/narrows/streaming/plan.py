@@ -37,9 +37,10 @@ class Plan:
         strip: rows that each step moves on, counted on the tallest input or output.
         ledger: every buffer with its bytes, and why it is held; the largest first.
         buffers_peak: bytes that these hold together at most.
-        process: bytes that the process held when the plan was made (imports, weights, what the caller holds).
+        process: bytes that the process held when the plan was made (imports, weights), `arrays` not counted.
         outside: bytes that the sources and sinks say they hold (a raster's block cache).
-        peak: predicted peak resident bytes of the process.
+        arrays: resident bytes of whole arrays that the caller passes in, beside the budget as those that it gets back.
+        peak: predicted peak resident bytes of the process, `arrays` not counted.
         delay: rows of the first input that must arrive before the first output row leaves.
         passes: sweeps over all rows.
         ticks: steps of one pass.
@@ -60,6 +61,7 @@ class Plan:
     ticks: int
     discarded_rows: int = 0
     memory: int | None = None
+    arrays: int = 0
     at_peak: dict[str, int] = field(default_factory=dict, repr=False)
 
     def to_json(self) -> str:
@@ -82,6 +84,8 @@ class Plan:
             f"{'held by files (GDAL cache, blocks)':<53} {format_bytes(self.outside):>12}",
             f"{'predicted peak of the process':<53} {format_bytes(self.peak):>12}",
         ]
+        if self.arrays:
+            lines.append(f"{'beside it: arrays passed in':<53} {format_bytes(self.arrays):>12}")
         if self.discarded_rows:
             lines.append(f"{'partial rows made and thrown away':<53} {self.discarded_rows:>12}")
         if self.memory is not None:
@@ -218,12 +222,14 @@ def make_plan(
     outside: int = 0,
     memory: int | None = None,
     strip: int | None = None,
+    arrays: int = 0,
 ) -> Plan:
     """The plan for one pass over `graph`.
 
     Args:
-        process: resident bytes of the process before the run, weights included.
+        process: resident bytes of the process before the run, weights included, without `arrays`.
         outside: bytes that sources and sinks hold.
+        arrays: resident bytes of whole arrays that the caller passes in.
         memory: budget in bytes for the whole process; None for none.
         strip: rows for each step; None for the best that fits (`strips.py` says which).
 
@@ -238,7 +244,7 @@ def make_plan(
     candidates = [strip] if strip is not None else strip_candidates(graph)
     best: Plan | None = None
     for rows in candidates:
-        plan = _plan_strip(graph, rows, process, outside, memory)
+        plan = _plan_strip(graph, rows, process, outside, memory, arrays)
         if memory is None or plan.peak <= memory:
             return plan
         if best is None or plan.peak < best.peak:
@@ -248,7 +254,7 @@ def make_plan(
     raise BudgetError(_too_small(best, smallest, memory), smallest)
 
 
-def _plan_strip(graph: RowGraph, strip: int, process: int, outside: int, memory: int | None) -> Plan:
+def _plan_strip(graph: RowGraph, strip: int, process: int, outside: int, memory: int | None, arrays: int) -> Plan:
     schedule = Schedule(graph, strip)
     books = keep_books(graph, Residency(graph, schedule))
     ledger = books.ledger
@@ -268,6 +274,7 @@ def _plan_strip(graph: RowGraph, strip: int, process: int, outside: int, memory:
         ticks=schedule.ticks,
         discarded_rows=books.discarded_rows,
         memory=memory,
+        arrays=arrays,
         at_peak=ledger.at_peak,
     )
 

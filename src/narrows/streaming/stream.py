@@ -172,10 +172,11 @@ class _Run:
                 raise InputError(
                     f"a sink takes the rows of one image, and the output is a batch of {batch}; stream each"
                 )
-        process = resident_now()
+        arrays = sum(feed.caller_bytes() for feed in feeds)
+        process = max(resident_now() - arrays, 0)
         budget = parse_bytes(memory) if memory is not None else process + free_memory() // 4
         outside = sum(int(getattr(end, "resident_bytes", 0)) for end in (*feeds, *self.sinks))
-        self.plan = make_plan(graph, process=process, outside=outside, memory=budget, strip=strip)
+        self.plan = make_plan(graph, process=process, outside=outside, memory=budget, strip=strip, arrays=arrays)
         self.by_node = dict(zip(graph.inputs, feeds, strict=True))
         self.batched = feeds[0].batched
         self._ends: list[tuple[ReadAhead | WriteBehind, int]] = []
