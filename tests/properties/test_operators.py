@@ -13,7 +13,7 @@ from narrows.errors import CaptureError, NotStreamableError
 from narrows.rowgraph.registry import registered
 from narrows.streaming.capturing import captured
 from narrows.streaming.plan import check_streamable
-from tests.properties.checks import Run, check_books, check_equal, check_rows
+from tests.properties.checks import TOLERANCE, Run, check_books, check_equal, check_rows
 from tests.properties.draw import CHANNELS, REFUSED, draw
 
 DRAWS = max(2, int(os.environ.get("NARROWS_GRAPHS", "0")) // 250)
@@ -60,7 +60,7 @@ def test_operator_keeps_the_laws(target):
         streamed += 1
         for strip in (1, rng.randint(2, 9), 100):
             run = Run(model, [x], strip)
-            check_equal(run.outputs, full, x.dtype)
+            check_equal(run.outputs, full, TOLERANCE[x.dtype])
             check_books(run)
             check_rows(run)
         if streamed == DRAWS:
