@@ -5,19 +5,19 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import rasterio
 import rasterio.shutil
 from affine import Affine
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 from rasterio.crs import CRS
 
 from narrows.rasters.gdal import GDAL_ERRORS
 from narrows.rasters.integrity import check_whole
-from narrows.rasters.staging import check_output_path, check_room, discard, put_in_place, temporary_path
+from narrows.rasters.staged_sink import StagedSink
+from narrows.rasters.staging import check_output_path, check_room, temporary_path
 from narrows.rasters.tiles import BLOCK, TileWriter, write_failure
 
 __all__ = ["CogSink"]
@@ -25,7 +25,7 @@ __all__ = ["CogSink"]
 _OVERVIEWS_SHARE = 4 / 3
 
 
-class CogSink:
+class CogSink(StagedSink):
     """Writes rows to a Cloud Optimized GeoTIFF with overviews. A context manager; a row sink.
 
     The file appears at `path` when the block ends well; after any exception, also an interrupt, nothing is left.
@@ -66,14 +66,12 @@ class CogSink:
         overviews: Literal["nearest", "average", "mode"] = "nearest",
         overwrite: bool = False,
     ):
-        self.path = Path(path)
-        check_output_path(self.path, overwrite=overwrite)
-        self._raw_bytes = width * height * count * np.dtype(dtype).itemsize
-        check_room(self.path, self.needed_bytes(width=width, height=height, count=count, dtype=dtype))
+        path = Path(path)
+        check_output_path(path, overwrite=overwrite)
+        check_room(path, self.needed_bytes(width=width, height=height, count=count, dtype=dtype))
         self._overviews = overviews
         self._predictor = {"f": "3"}.get(np.dtype(dtype).kind, "1" if np.dtype(dtype).itemsize == 1 else "2")
-        self._tiles = temporary_path(self.path, "tiles")
-        self._copy = temporary_path(self.path, "cog")
+        self._tiles, self._copy = temporary_path(path, "tiles"), temporary_path(path, "cog")
         profile = {
             "crs": crs,
             "transform": transform,
@@ -82,49 +80,20 @@ class CogSink:
             "zlevel": 1,
             "interleave": "pixel",
         }
-        self._writer = TileWriter(
-            self._tiles,
-            str(self.path),
-            width=width,
-            height=height,
-            count=count,
-            dtype=dtype,
-            profile=profile,
+        writer = TileWriter(
+            self._tiles, str(path), width=width, height=height, count=count, dtype=dtype, profile=profile
         )
-        self._writer.label(tags or {}, descriptions or (), colormap or {})
+        super().__init__(path, writer, self._tiles, self._copy)
+        writer.label(tags or {}, descriptions or (), colormap or {})
 
     @staticmethod
     def needed_bytes(*, width: int, height: int, count: int = 1, dtype: DTypeLike = "uint8") -> int:
         """Disk that writing may take at most: temporary file and copy, as if neither could be compressed."""
         return int(width * height * count * np.dtype(dtype).itemsize * (1 + _OVERVIEWS_SHARE))
 
-    @property
-    def resident_bytes(self) -> int:
-        """Bytes of rows that it holds."""
-        return self._writer.resident_bytes
-
-    def write(self, start: int, rows: NDArray[Any]) -> None:
-        """Take rows (count, n, width) from row `start`, in order."""
-        self._writer.write(start, rows)
-
-    def abort(self) -> None:
-        """Give up: close and remove what was written. Leaving the block with an exception does the same."""
-        self._writer.close(complete=False)
-        discard(self._tiles, self._copy)
-
-    def __enter__(self) -> CogSink:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self._writer.close(complete=kind is None)
-            if kind is None:
-                self._convert()
-                put_in_place(self._copy, self.path)
-        finally:
-            discard(self._tiles, self._copy)
+    def _finish(self) -> Path:
+        self._convert()
+        return self._copy
 
     def _convert(self) -> None:
         try:

@@ -16,7 +16,8 @@ from rasterio.crs import CRS
 from narrows.errors import InputError
 from narrows.rasters.images import RasterImage
 from narrows.rasters.integrity import check_whole
-from narrows.rasters.staging import check_output_path, check_room, discard, put_in_place, temporary_path
+from narrows.rasters.staged_sink import StagedSink
+from narrows.rasters.staging import check_output_path, check_room, temporary_path
 from narrows.rasters.tiles import TileWriter
 
 __all__ = ["RasterSink", "RasterSource", "scaled_transform"]
@@ -106,7 +107,7 @@ class RasterSource:
         self.close()
 
 
-class RasterSink:
+class RasterSink(StagedSink):
     """Writes rows to a tiled, compressed GeoTIFF. A row sink and a context manager.
 
     The file appears at `path` when the block ends well; after any exception nothing is left. For a Cloud Optimized
@@ -131,11 +132,11 @@ class RasterSink:
         descriptions: Sequence[str] | None = None,
         overwrite: bool = False,
     ):
-        self.path = Path(path)
-        check_output_path(self.path, overwrite=overwrite)
+        path = Path(path)
+        check_output_path(path, overwrite=overwrite)
         kind, size = np.dtype(dtype).kind, np.dtype(dtype).itemsize
-        check_room(self.path, width * height * count * size)
-        self._staged = temporary_path(self.path, "tiles")
+        check_room(path, width * height * count * size)
+        staged = temporary_path(path, "tiles")
         profile = {
             "crs": crs,
             "transform": transform,
@@ -147,45 +148,16 @@ class RasterSink:
         }
         # Many channels make for thin rows of tiles, so that one row of them stays a few megabytes.
         block = 256 if count * width * size * 512 > 64 * 2**20 else 512
-        self._writer = TileWriter(
-            self._staged,
-            str(self.path),
-            width=width,
-            height=height,
-            count=count,
-            dtype=dtype,
-            profile=profile,
-            block=block,
+        writer = TileWriter(
+            staged, str(path), width=width, height=height, count=count, dtype=dtype, profile=profile, block=block
         )
-        self._writer.label(tags or {}, descriptions or (), {})
+        super().__init__(path, writer, staged)
+        writer.label(tags or {}, descriptions or (), {})
 
-    @property
-    def resident_bytes(self) -> int:
-        """Bytes of rows that it holds."""
-        return self._writer.resident_bytes
-
-    def write(self, start: int, rows: NDArray[Any]) -> None:
-        """Take rows (count, n, width) from row `start`, in order."""
-        self._writer.write(start, rows)
-
-    def abort(self) -> None:
-        """Give up: close and remove what was written."""
-        self._writer.close(complete=False)
-        discard(self._staged)
-
-    def __enter__(self) -> RasterSink:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        try:
-            self._writer.close(complete=kind is None)
-            if kind is None:
-                check_whole(self._staged, str(self.path))
-                put_in_place(self._staged, self.path)
-        finally:
-            discard(self._staged)
+    def _finish(self) -> Path:
+        (staged,) = self._staged
+        check_whole(staged, str(self.path))
+        return staged
 
 
 def scaled_transform(transform: Affine | None, size: tuple[int, int], output: tuple[int, int]) -> Affine | None:
