@@ -12,6 +12,9 @@ import rasterio
 from click.testing import CliRunner
 from PIL import Image
 from rio_cogeo import cog_validate
+from tests.builders.geotiff import write_raster
+from tests.builders.hls import make_granule
+from tests.builders.sentinel2 import COARSE, FINE, SIDE, make_safe
 
 from conftest import pond, write_scene
 from narrows.cli import narrows
@@ -91,6 +94,30 @@ def test_clouds_by_the_products_own_mask(tmp_path, shared_data, narrows_water):
     hidden = ((quality & 0b11110) != 0) & (quality & 1 == 0)
     assert hidden.any()
     np.testing.assert_array_equal(mask[mask != 255] == 254, hidden[mask != 255])
+
+
+def test_clouds_by_fmask(tmp_path, narrows_water):
+    """Bits 1 to 3 of an HLS granule's Fmask: cloud, beside it, shadow."""
+    numbers = np.random.default_rng(0).integers(7300, 25000, (6, 40, 50)).astype(np.uint16)
+    fmask = (1 << np.arange(40) % 8).astype(np.uint8)[:, None].repeat(50, axis=1)
+    folder = make_granule(tmp_path / "hls", write_raster, numbers, "hls-s30", fmask)
+    result = narrows_water(folder, "-o", tmp_path / "m.tif", "--mask-clouds")
+    assert result.exit_code == 0, result.output
+    with rasterio.open(tmp_path / "m.tif") as mask:
+        np.testing.assert_array_equal(mask.read(1) == 254, np.isin(fmask, [2, 4, 8]))
+
+
+def test_clouds_by_the_scene_classification(tmp_path, narrows_water):
+    """SCL 3 (shadow) and 8 to 10 (clouds, cirrus) of a Sentinel-2 level-2A product, each pixel over 2 x 2 of 10 m."""
+    rng = np.random.default_rng(1)
+    bands = {band: rng.integers(1, 9000, (SIDE, SIDE)).astype(np.uint16) for band in FINE}
+    bands |= {band: rng.integers(1, 9000, (SIDE // 2, SIDE // 2)).astype(np.uint16) for band in COARSE}
+    safe = make_safe(tmp_path, "L2A", -1000, bands, classes=True)
+    result = narrows_water(safe, "-o", tmp_path / "m.tif", "--mask-clouds")
+    assert result.exit_code == 0, result.output
+    classes = np.arange(12).repeat(SIDE // 12)[:, None].repeat(SIDE, axis=1)
+    with rasterio.open(tmp_path / "m.tif") as mask:
+        np.testing.assert_array_equal(mask.read(1) == 254, np.isin(classes, [3, 8, 9, 10]))
 
 
 def test_only_the_area_asked_for(tmp_path, scene, narrows_water):

@@ -6,19 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.builders.hls import GRANULES, make_granule
 
 from narrows.errors import InputError
 from narrows.rasters import SENSORS, open_scene
-
-GRANULES = {"hls-l30": "HLS.L30.T17SQT.2020001T155959.v2.0", "hls-s30": "HLS.S30.T17SQT.2020003T160651.v2.0"}
-
-
-def make_granule(folder: Path, write, numbers, kind: str, fmask=None, **profile) -> Path:
-    for at, code in enumerate(SENSORS[kind].bands.values()):
-        write(folder / f"{GRANULES[kind]}.{code}.tif", (numbers[at] // 4).astype(np.int16), nodata=-9999, **profile)
-    if fmask is not None:
-        write(folder / f"{GRANULES[kind]}.Fmask.tif", fmask, nodata=255)
-    return folder
 
 
 @pytest.mark.parametrize("kind", ["hls-l30", "hls-s30"])

@@ -69,14 +69,13 @@ class MapOptions:
     """How a map is made.
 
     Attributes:
-        threshold: a pixel is water from this probability on, 0 to 1. min_area: smaller water bodies
-        (8-connected) become land; None keeps all. clouds: ``"none"``; ``"product"``: hide what the product's
-        QA_PIXEL, SCL or Fmask flags; ``"network"``: hide what
-            the network itself takes for cloud or shadow.
-        aoi: a vector file, ``west,south,east,north`` in the scene's coordinates, or ``lonlat:`` before such a
-        box. memory: budget for the process, as ``"1GB"`` or in bytes; None for what the process holds and a
-        quarter of what is
-            free.
+        threshold: a pixel is water from this probability on, 0 to 1.
+        min_area: smaller water bodies (8-connected) become land; None keeps all.
+        clouds: ``"none"``; ``"product"``: hide what the product's QA_PIXEL, SCL or Fmask flags; ``"network"``: hide
+            what the network itself takes for cloud or shadow.
+        aoi: a vector file, ``west,south,east,north`` in the scene's coordinates, or ``lonlat:`` before such a box.
+        memory: budget for the process, as ``"1GB"`` or in bytes; None for what the process holds and a quarter of what
+            is free.
     """
 
     threshold: float = 0.5

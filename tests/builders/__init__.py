@@ -1,0 +1,1 @@
+"""Products on disk, small and made up, laid out as their makers do."""
