@@ -130,7 +130,7 @@ class BlockInput(Input):
         """
         if self._taken < self._height:
             return
-        if self._pending or next(self._blocks, None) is not None:
+        if self._pending or any(block.shape[-2] for block in self._blocks):
             raise InputError(f"more rows came than the {self._height} that were announced; the output ends there")
 
 
