@@ -24,7 +24,7 @@ _VALUES_PER_WEIGHT = 6
 
 
 def strip_candidates(graph: RowGraph) -> list[int]:
-    """Strip heights to try, the best first; each needs less memory than the one before it."""
+    """Strip heights to try, the best and tallest first; as a rule each needs less memory than the one before it."""
     ends = [graph.nodes[i] for i in (*graph.inputs, *graph.outputs) if graph.nodes[i].rows]
     height = max((node.height for node in ends), default=1)
     wanted = min(_wanted(graph, height), LARGEST_STRIP, height)
