@@ -74,16 +74,20 @@ class _Resize:
     def first_rows(self, rows: torch.Tensor, count: int, row_scale: float) -> torch.Tensor:
         """The first `count` rows, or more, by the kernel that makes the full frame.
 
-        Where as many rows come out as go in, PyTorch's linear kernel copies them, whatever the scale; and for images
-        of up to 3 channels it is another one where output height and width are small. So one or some rows more.
+        Where as many rows come out as go in, PyTorch's linear kernel copies them, whatever the scale: so one row more.
         """
-        channels, width = self.shape[1], self.shape[3]
-        if channels <= 3 and self.made + width > _SMALL_IMAGE:
-            count = max(count, _SMALL_IMAGE + 1 - width)
+        count = self.at_least(count)
         if count == rows.shape[2]:
             count += 1
         rows = rows.contiguous(memory_format=torch.channels_last)
-        return self.call(rows, [count, width], 1.0 / row_scale if row_scale else None)
+        return self.call(rows, [count, self.shape[3]], 1.0 / row_scale if row_scale else None)
+
+    def at_least(self, count: int) -> int:
+        """Rows to make for `count`: for images of up to 3 channels PyTorch's kernel is another one where output height
+        and width are small."""
+        channels, width = self.shape[1], self.shape[3]
+        large = channels <= 3 and self.made + width > _SMALL_IMAGE
+        return max(count, _SMALL_IMAGE + 1 - width) if large else count
 
 
 def _axis_of_image(value: Value) -> Axis:
@@ -245,7 +249,8 @@ def mixed(call: Call) -> Operator:
         columns=_columns(call),
         # Columns are resized before rows or after them, in a copy; a strip has some rows too many at its ends.
         workspace=lambda count: (
-            int((count + 2) * spread + 2 * taps * spread) * kept_row + 2 * (count + aligned_extra(aligned)) * made_row
+            int((count + 2) * spread + 2 * taps * spread) * kept_row
+            + 2 * resize.at_least(count + 1 + aligned_extra(aligned)) * made_row
         ),
         macs=prod(call.shape) * taps * taps,
         bitwise=value.dtype is torch.float32 and not (aligned is None and (antialias or resize.align)),
@@ -333,7 +338,8 @@ def _strips_row_by_row(resize: _Resize, taps: int) -> tuple[Compute, Table]:
             mixed_rows = rows[:, :, wanted[0] : wanted[-1] + 1]
         else:
             mixed_rows = rows[:, :, wanted]
-        return resize.first_rows(mixed_rows, 1, 2.0 * (fraction[row] + before) + 1.0)[:, :, :1]
+        made = resize.first_rows(mixed_rows, 1, 2.0 * (fraction[row] + before) + 1.0)[:, :, :1]
+        return made.clone(memory_format=torch.channels_last)  # lets go of the rows that were too many
 
     def compute(strip: Strip) -> torch.Tensor:
         rows, parts = strip.inputs[0], []
