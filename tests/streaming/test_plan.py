@@ -83,6 +83,16 @@ def test_weights_scratch_and_state_are_entries() -> None:
     assert plan.at_peak["iir1 state"] == 70
 
 
+def test_scratch_is_given_up_before_the_next_operator_takes_its_own() -> None:
+    drawing = Drawing(16)
+    first = drawing.add("conv", (0, Same(16)), height=16, workspace=lambda rows: 100_000)
+    last = drawing.add("conv", (first, Same(16)), height=16, workspace=lambda rows: 90_000)
+    plan = make_plan(drawing.graph(last), process=0, strip=4)
+    assert [entry.bytes for entry in plan.ledger if entry.kind == "scratch"] == [100_000, 90_000]
+    assert 100_000 <= plan.buffers_peak < 110_000
+    assert "conv2 (conv) scratch" not in plan.at_peak
+
+
 def test_rows_that_are_cropped_are_counted() -> None:
     drawing = Drawing(8)
     cropped = drawing.add(

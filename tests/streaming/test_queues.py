@@ -145,7 +145,7 @@ def test_a_slow_writer_holds_the_caller_up() -> None:
     given: list[int] = []
 
     def write(item: int) -> None:
-        go.acquire()
+        assert go.acquire(timeout=LONG)
         written.append(item)
 
     def give() -> None:
@@ -154,7 +154,7 @@ def test_a_slow_writer_holds_the_caller_up() -> None:
             given.append(item)
 
     with closing(WriteBehind(write)) as behind:
-        caller = threading.Thread(target=give)
+        caller = threading.Thread(target=give, daemon=True)
         caller.start()
         for done in range(4):
             # One is being written, one waits, and the next is in the caller's hands.
