@@ -11,6 +11,7 @@ from narrows.rowgraph.cutting import cut
 from narrows.rowgraph.graph import Node, RowGraph, Strip
 from narrows.streaming.ledger import Ledger
 from narrows.streaming.lines import LineBuffer, empty_rows
+from narrows.streaming.mapped import MappedWeights
 from narrows.streaming.memory import Headroom, map_large_blocks, steady_heap
 from narrows.streaming.plan import Books, input_queue, output_queue, tables
 from narrows.streaming.residency import Make, Residency
@@ -35,6 +36,7 @@ class Executor:
         emit: ``emit(node, start, rows)`` takes rows of an output node, in order.
         device: where to compute.
         headroom: keeps the process within the plan.
+        mapped: weights that may leave memory once they are packed.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class Executor:
         emit: Emit,
         device: torch.device,
         headroom: Headroom | None = None,
+        mapped: MappedWeights | None = None,
     ):
         self.graph = graph
         self.schedule = Schedule(graph, strip)
@@ -55,6 +58,7 @@ class Executor:
         self._emit = emit
         self._device = device
         self._headroom = headroom
+        self._mapped = mapped
         self._outputs = frozenset(graph.outputs)
         self._whole: dict[int, torch.Tensor] = {}
         self._prepared: dict[int, Any] = {}
@@ -103,7 +107,10 @@ class Executor:
         made: dict[int, torch.Tensor] = {}
         constants = [None if self.graph.nodes[i].rows is not None else self._constant(i, made) for i in node.inputs]
         assert node.prepare is not None
-        return node.prepare(constants)
+        prepared = node.prepare(constants)
+        if self._mapped is not None:
+            self._mapped.let_go(made)
+        return prepared
 
     def _constant(self, index: int, made: dict[int, torch.Tensor]) -> torch.Tensor:
         if index in self._whole:

@@ -16,6 +16,7 @@ from narrows.rowgraph.graph import Node, RowGraph
 from narrows.streaming.arrays import BlockInput, Input
 from narrows.streaming.executor import Emit, Executor, Read
 from narrows.streaming.lines import paste
+from narrows.streaming.mapped import MappedWeights
 from narrows.streaming.memory import Headroom, free_memory, resident_now
 from narrows.streaming.plan import QUEUE_BLOCKS, input_queue, make_plan, output_queue
 from narrows.streaming.queues import ReadAhead, WriteBehind
@@ -53,6 +54,7 @@ class Run:
                 raise InputError(
                     f"a sink takes the rows of one image, and the output is a batch of {batch}; stream each"
                 )
+        self.mapped = MappedWeights(graph)
         arrays = sum(feed.caller_bytes() for feed in feeds)
         process = max(resident_now() - arrays, 0)
         budget = parse_bytes(memory) if memory is not None else process + free_memory() // 4
@@ -123,7 +125,7 @@ class Run:
 
     def _executor(self, read: Read, emit: Emit, returned: int = 0) -> Executor:
         headroom = self.headroom = Headroom(self.plan.peak - self.plan.process + returned, self._not_yet_queued)
-        return Executor(self.graph, self.plan.strip, read, emit, self.device, headroom)
+        return Executor(self.graph, self.plan.strip, read, emit, self.device, headroom, self.mapped)
 
     def _not_yet_queued(self) -> int:
         """Bytes of blocks that the threads at both ends may still take when they like."""

@@ -13,6 +13,7 @@ from narrows.errors import CaptureError, InputError
 from narrows.rowgraph.graph import RowGraph
 from narrows.streaming.arrays import BlockInput, Input, as_input
 from narrows.streaming.capturing import Model, Shape, captured, channels_of, dtype_of, loaded
+from narrows.streaming.mapped import MappedWeights
 from narrows.streaming.memory import resident_now
 from narrows.streaming.plan import Plan, make_plan
 from narrows.streaming.run import Progress, Run, several
@@ -59,6 +60,7 @@ def plan(
     kind = dtype or dtype_of(held) or torch.float32
     dtypes: Any = dict.fromkeys(inputs, kind) if isinstance(inputs, Mapping) else [kind for _ in inputs]
     graph = captured(held, inputs, dtypes)
+    MappedWeights(graph)  # lets go of what a run will pack
     return make_plan(
         graph,
         process=resident_now(),

@@ -14,7 +14,8 @@ __all__ = ["load_weights"]
 
 
 def load_weights(model: nn.Module, path: Path) -> None:
-    """Load exactly the parameters and buffers of `model` from a safetensors file.
+    """Load exactly the parameters and buffers of `model` from a safetensors file, which stays mapped into memory:
+    weights are read when they are needed.
 
     Raises:
         InputError: the file can't be read, or its names or shapes are not the network's.
@@ -43,4 +44,5 @@ def load_weights(model: nn.Module, path: Path) -> None:
                 f"--weights {path}: {name} has shape {tuple(tensors[name].shape)}, "
                 f"the network needs {tuple(tensor.shape)}"
             )
-    model.load_state_dict(tensors)
+    held = {name: tensor.to(own[name].dtype) for name, tensor in tensors.items()}
+    model.load_state_dict(held, assign=True)

@@ -157,10 +157,13 @@ def deepwatermap(weights: str | Path) -> WaterNetwork:
     Raises:
         InputError: the file can't be read or holds other weights.
     """
+    import torch
+
     from narrows.networks.deepwatermap import deepwatermap_v2
     from narrows.water.loading import load_weights
 
-    module = deepwatermap_v2()
+    with torch.device("meta"):
+        module = deepwatermap_v2()
     load_weights(module, Path(weights))
     return WaterNetwork("deepwatermap", module.eval(), "probability", digest_of(module), as_published=True)
 
