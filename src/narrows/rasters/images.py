@@ -25,7 +25,8 @@ _BLOCK_OVERHEAD = 256
 class Image(Protocol):
     """One or more bands on one grid. `transform` is None where the file has no georeference.
 
-    `by_pixel` says that all bands are stored together, so that reading one decodes all.
+    `by_pixel` says that all bands are stored together, so that reading one decodes all; `block_height` how many rows
+    the file's blocks have.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Image(Protocol):
     crs: CRS | None
     transform: Affine | None
     by_pixel: bool
+    block_height: int
 
     def dtype(self, index: int) -> np.dtype[Any]: ...
 
@@ -68,6 +70,7 @@ class RasterImage:
         self.transform: Affine | None = None if dataset.transform == Affine.identity() else dataset.transform
         interleaving = dataset.interleaving
         self.by_pixel = dataset.count > 1 and interleaving is not None and interleaving.name == "pixel"
+        self.block_height: int = dataset.block_shapes[0][0] if dataset.count else 1
         self.scales: tuple[float, ...] = dataset.scales
         self.offsets: tuple[float, ...] = dataset.offsets
         self.nodata: tuple[float | None, ...] = dataset.nodatavals

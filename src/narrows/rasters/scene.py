@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -24,6 +24,9 @@ from narrows.rasters.scaling import LIMITS
 from narrows.rasters.sensors import BANDS, Sensor
 
 __all__ = ["Rows", "Scene"]
+
+# Rows from which a block counts as a tile and no longer as a strip of a few lines.
+_TALL_BLOCK = 32
 
 
 @dataclass(frozen=True)
@@ -273,6 +276,23 @@ class Scene:
 
     def _read_plain(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Reflectance (6, n, width) as the files have it, within `LIMITS` or NaN, and where it is observed."""
+        parts = [self._read_part(*part) for part in self._within_tiles(start, stop)]
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate([part[0] for part in parts], axis=1), np.concatenate([part[1] for part in parts])
+
+    def _within_tiles(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """Rows [start, stop) cut where rows of tiles end. The cache holds one row of tiles of every band: going band by
+        band over two at a time would decode each tile twice."""
+        tall = max(group.image.block_height for group in self._groups if group.factor == 1)
+        while start < stop:
+            end = stop
+            if tall >= _TALL_BLOCK:
+                end = min(stop, start + tall - (start + self._origin[0]) % tall)
+            yield start, end
+            start = end
+
+    def _read_part(self, start: int, stop: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         rows, columns = self._in_file(start, stop)
         shape = stop - start, self.width
         reflectance = np.empty((len(BANDS), *shape), dtype=np.float32)

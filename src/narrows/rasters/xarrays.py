@@ -29,6 +29,7 @@ class ArrayImage:
 
     count = 1
     by_pixel = False
+    block_height = 1
 
     def __init__(self, array: xr.DataArray, name: str):
         self.name = name

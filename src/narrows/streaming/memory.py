@@ -117,15 +117,24 @@ class Headroom:
         self._others = others
         self._page = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
         self._limit = (self._anonymous() if self._libc else 0) + count - _UNSEEN
+        self._most = self._limit
         self.trims = 0
 
     def make(self, count: int) -> None:
         """Be ready for `count` bytes more."""
         if self._libc is None or count < _LARGE:
             return
-        if self._anonymous() + count + self._others() > self._limit:
+        # Looking costs more than a light operator, so it waits until all that was asked for since could be too much.
+        self._most += count
+        if self._most > self._limit:
+            self._look(count)
+        if self._most > self._limit:
             self.trims += 1
             self._libc.malloc_trim(0)
+            self._look(count)
+
+    def _look(self, count: int) -> None:
+        self._most = self._anonymous() + self._others() + count
 
     def _anonymous(self) -> int:
         with open("/proc/self/statm", "rb") as statm:
