@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import mmap
 import os
 import subprocess
@@ -36,6 +37,9 @@ glibc = pytest.mark.skipif(
 @pytest.fixture(autouse=True)
 def _large_blocks_have_pages_of_their_own() -> Iterator[None]:
     map_large_blocks()
+    gc.collect()
+    with steady_heap():  # gives back what earlier tests left
+        pass
     yield
     map_large_blocks()
 
@@ -192,13 +196,24 @@ def test_headroom_looks_at_large_blocks_alone() -> None:
 
 @glibc
 def test_headroom_leaves_room_for_what_other_threads_may_take() -> None:
-    others = [0]
-    room = Headroom(4 * LARGE, lambda: others[0])
-    room.make(LARGE)
+    alone, shared = Headroom(4 * LARGE), Headroom(4 * LARGE, lambda: 4 * LARGE)
+    alone.make(LARGE)
+    shared.make(LARGE)
+    assert alone.trims == 0
+    assert shared.trims == 1
+
+
+@glibc
+def test_headroom_looks_again_when_all_that_was_asked_for_could_be_too_much() -> None:
+    room = Headroom(2 * LARGE)
+    for _ in range(10):
+        room.make(LARGE // 2)  # none of it is taken
     assert room.trims == 0
-    others[0] = 4 * LARGE
-    room.make(LARGE)
+    with steady_heap():
+        kept = [filled() for _ in range(3)]
+        room.make(LARGE // 2)
     assert room.trims == 1
+    assert len(kept) == 3
 
 
 @glibc
