@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from math import ceil
@@ -250,9 +251,9 @@ def test_a_need_of_no_output_rows_goes_on_too() -> None:
     assert extend_last(Same(3), -1, 0) == 1 - 2 * 3
 
 
-@given(windows, st.integers(0, 16), st.integers(1, 6))
-def test_rows_of_padding_around_a_strip(need: Window, start: int, rows: int) -> None:
-    stop = start + rows
+@given(windows, st.integers(-5, 25), st.integers(0, 16), st.integers(1, 6))
+def test_rows_of_padding_around_a_strip(need: Window, before: int, start: int, rows: int) -> None:
+    need, stop = replace(need, before=before), start + rows
     covered = range(window_taps(need, start)[0], window_taps(need, stop - 1)[-1] + 1)
     above, below = missing_rows(need, start, stop)
     assert above == sum(row < 0 for row in covered)
