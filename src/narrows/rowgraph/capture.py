@@ -36,6 +36,10 @@ _RANDOM = (
 _UNKNOWN = (
     "no rule for this operator is known; write it with others, or register one with narrows.rowgraph.registry.operator"
 )
+_WHOLE = (
+    "its weight or table is computed from rows of the image, and would be whole only once the last row has come; "
+    "compute it beforehand and pass it in"
+)
 _IGNORED = ("aten._assert_tensor_metadata.default", "aten._assert_scalar.default", "aten._assert_async.msg")
 
 
@@ -148,7 +152,7 @@ class _Builder:
                 self.values[fx.name] = scalar
                 return
             raise CaptureError(f"the network calls {target}, which can't be captured as a row graph")
-        if fx.name in self.folds and not self._has_rows(fx.args[0]):
+        if fx.name in self.folds and not self._can_fold(fx):
             for name in self.folds.pop(fx.name).absorbed:
                 del self.folded_away[name]
         call = self._as_call(fx, target)
@@ -160,6 +164,13 @@ class _Builder:
             self.values[fx.name] = self._whole(fx, call)
             return
         self.values[fx.name] = self._rowed(fx, call)
+
+    def _can_fold(self, fx: torch.fx.Node) -> bool:
+        """Whether a strip comes in, and every statistic is at hand: computed before, and not from rows."""
+        statistics = [s for s in self.folds[fx.name].statistics or () if isinstance(s, torch.fx.Node)]
+        if not all(statistic.name in self.values for statistic in statistics):
+            return False
+        return self._has_rows(fx.args[0]) and not any(self._has_rows(statistic) for statistic in statistics)
 
     def _has_rows(self, argument: Any) -> bool:
         value = self._resolve(argument)
@@ -259,6 +270,8 @@ class _Builder:
                 specs = rule(self.positions.with_rows(call))
             except Refusal as refusal:
                 unsupported = str(refusal)
+        if any(_reads_rows_whole(spec) for spec in pytree.tree_leaves(specs)):
+            specs, unsupported = None, _WHOLE
         if specs is None:
             return self._refused(fx, call, unsupported or _UNKNOWN)
         if isinstance(specs, tuple):
@@ -352,6 +365,12 @@ class _Builder:
 
 def _renumbered(node: Node, index: int, inputs: tuple[int, ...]) -> Node:
     return Node(**{**node.__dict__, "index": index, "inputs": inputs})
+
+
+def _reads_rows_whole(spec: Operator | None) -> bool:
+    if spec is None or spec.barrier:
+        return False
+    return any(value.rows and need is None for value, need in zip(spec.inputs, spec.row_needs(), strict=True))
 
 
 def _same_columns(spec: Operator, shape: tuple[int, ...]) -> Axis | None:
