@@ -267,11 +267,9 @@ class _Builder:
             unsupported = _UNKNOWN
         else:
             try:
-                specs = rule(self.positions.with_rows(call))
+                specs = _checked(rule(self.positions.with_rows(call)))
             except Refusal as refusal:
                 unsupported = str(refusal)
-        if any(_reads_rows_whole(spec) for spec in pytree.tree_leaves(specs)):
-            specs, unsupported = None, _WHOLE
         if specs is None:
             return self._refused(fx, call, unsupported or _UNKNOWN)
         if isinstance(specs, tuple):
@@ -367,10 +365,13 @@ def _renumbered(node: Node, index: int, inputs: tuple[int, ...]) -> Node:
     return Node(**{**node.__dict__, "index": index, "inputs": inputs})
 
 
-def _reads_rows_whole(spec: Operator | None) -> bool:
-    if spec is None or spec.barrier:
-        return False
-    return any(value.rows and need is None for value, need in zip(spec.inputs, spec.row_needs(), strict=True))
+def _checked(specs: Operator | tuple[Operator, ...]) -> Operator | tuple[Operator, ...]:
+    """Refuses what would read rows of the image as a whole, and is not a barrier that says so itself."""
+    for spec in specs if isinstance(specs, tuple) else (specs,):
+        needs = zip(spec.inputs, spec.row_needs(), strict=True)
+        if not spec.barrier and any(value.rows and need is None for value, need in needs):
+            raise Refusal(_WHOLE)
+    return specs
 
 
 def _same_columns(spec: Operator, shape: tuple[int, ...]) -> Axis | None:
