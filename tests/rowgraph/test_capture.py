@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, library, nn
 from torch.export import Dim
 from torch.utils import _pytree as pytree
 
@@ -442,7 +442,7 @@ def test_a_weight_computed_from_rows_of_the_image_is_refused(folded: bool) -> No
 
 
 def test_a_custom_operator_stays_one_node_with_the_rule_that_is_registered() -> None:
-    @torch.library.custom_op("narrows_tests::tripled", mutates_args=())
+    @library.custom_op("narrows_tests::tripled", mutates_args=())
     def tripled(x: Tensor) -> Tensor:
         return x * 3
 
