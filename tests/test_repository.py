@@ -57,6 +57,13 @@ def test_readme_links_lead_somewhere() -> None:
         assert not missing, f"{name}: {missing}"
 
 
+def test_docs_include_the_examples_that_they_show() -> None:
+    """The formatter takes the one-line marker of an included file for Python, and breaks it without a complaint."""
+    lines = [line for page in (ROOT / "docs").rglob("*.md") for line in page.read_text().splitlines()]
+    markers = [line for line in lines if line.startswith("--8")]
+    assert markers and set(markers) == {"--8<--"}
+
+
 def test_no_torch_but_the_pinned_one() -> None:
     pins = (ROOT / "constraints.txt").read_text().splitlines()
     assert [pin for pin in pins if pin.startswith("torch==")] == ["torch==2.13.0"]
