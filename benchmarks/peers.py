@@ -21,13 +21,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from common import NETWORKS, RESULTS, child, megabytes, middle, parse_sizes, peak_bytes, save, table
+from common import NETWORKS, child, megabytes, middle, parse_sizes, peak_bytes, save, table
 
 FULL = "full frame"
+PICTURES = Path(__file__).resolve().parents[1] / "docs" / "images"
 MIN_SHOWN, MAX_SHOWN = 1e-7, 1.0
 
 
 def full_frame(model: Any, image: Any, chosen: dict[str, Any]) -> Callable[[], Any]:
+    return lambda: model(image)
+
+
+def full_frame_channels_last(model: Any, image: Any, chosen: dict[str, Any]) -> Callable[[], Any]:
+    """The full frame by PyTorch's other kernels: what rounding alone changes in this network."""
+    import torch
+
+    model, image = (each.to(memory_format=torch.channels_last) for each in (model, image))
     return lambda: model(image)
 
 
@@ -93,6 +102,7 @@ def lightstream_tiles(model: Any, image: Any, chosen: dict[str, Any]) -> Callabl
 
 WAYS: dict[str, Callable[[Any, Any, dict[str, Any]], Callable[[], Any]]] = {
     FULL: full_frame,
+    "full frame, channels-last": full_frame_channels_last,
     "narrows.stream": narrows_stream,
     "MONAI sliding_window_inference": monai_windows,
     "lightstream": lightstream_tiles,
@@ -216,7 +226,6 @@ def main() -> int:
         print(json.dumps(run_case(json.loads(chosen.child))))
         return 0
     rows: list[dict[str, Any]] = []
-    RESULTS.mkdir(exist_ok=True)
     for name in chosen.networks.split(","):
         for height, width in parse_sizes(chosen.sizes):
             with tempfile.TemporaryDirectory() as folder:
@@ -224,7 +233,7 @@ def main() -> int:
                 rows += compare(name, height, width, chosen, Path(folder))
                 if first:
                     title = f"{name}, {height} x {width}, tiles of {chosen.tile}"
-                    draw(title, Path(folder), RESULTS / f"{chosen.name}_seams.png")
+                    draw(title, Path(folder), PICTURES / f"{chosen.name}_seams.png")
     columns = ["network", "size", "way", "seconds", "peak_MB", "added_MB", "largest_difference", "said"]
     table(f"The same network run in other ways, median of {chosen.repeats}", rows, columns)
     save(chosen.name, {"tile": chosen.tile, "memory": chosen.memory, "repeats": chosen.repeats}, rows)
