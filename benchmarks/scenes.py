@@ -37,25 +37,21 @@ MARK = re.compile(r"(<!-- scene (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 SHOW, CAVEAT, NOT = "would show", "would show with a caveat", "would not show"
 
 
-def landsat7_with_scales(source: Path, folder: Path) -> Path:
-    """The file with a scale and an offset for each band.
+def landsat7_scaling() -> str:
+    """A scale and an offset for each band of Landsat 7's digital numbers, as options.
 
     Radiance ranges and solar irradiance of Chander, Markham and Helder (2009), low gain in the near infrared. The file
     names neither its day nor the sun's height: 50 degrees and 1.014 astronomical units are assumed, as in August there.
     """
-    import rasterio
-
     gain = (0.7757, 0.7957, 0.6192, 0.9655, 0.1257, 0.0437)
     bias = (-6.2, -6.4, -5.0, -5.1, -1.0, -0.35)
     irradiance = (1970, 1842, 1547, 1044, 225.7, 82.07)
     to_reflectance = [math.pi * 1.014**2 / (each * math.sin(math.radians(50))) for each in irradiance]
-    path = folder / "l7_scaled.tif"
-    with rasterio.open(source) as found, rasterio.open(path, "w", **found.profile) as scaled:
-        scaled.write(found.read())
-        scaled.descriptions = BANDS
-        scaled.scales = [factor * each for factor, each in zip(to_reflectance, gain, strict=True)]
-        scaled.offsets = [factor * each for factor, each in zip(to_reflectance, bias, strict=True)]
-    return path
+    scale, offset = (
+        ",".join(f"{factor * each:.5f}" for factor, each in zip(to_reflectance, numbers, strict=True))
+        for numbers in (gain, bias)
+    )
+    return f"--scale {scale} --offset {offset}"
 
 
 def one_day(source: Path, folder: Path) -> Path:
@@ -120,7 +116,10 @@ SCENES = {
     ),
     "lt5_reservoir_dn": Scene("scenes/lt5_reservoir_dn", CAVEAT),
     "l7_coast": Scene(
-        "scenes/other/L7_ETMs.tif", CAVEAT, prepare=landsat7_with_scales, also=("--scale 0.002 --offset 0",)
+        "scenes/other/L7_ETMs.tif",
+        CAVEAT,
+        f"{ORDER} {landsat7_scaling()}",
+        also=(f"{ORDER} --scale 0.002 --offset 0",),
     ),
     "corumba_l8_toa": Scene("scenes/corumba_l8_toa", CAVEAT),
     "corumba_l8_toa_later": Scene("scenes/corumba_l8_toa_later", NOT),

@@ -187,6 +187,8 @@ def test_options_that_make_no_sense(scene, out, narrows_water):
     refused(narrows_water(scene, "-o", out / "m.tif", "--aoi", "1,2,3,4"), "doesn't touch")
     refused(narrows_water(scene, "-o", out / "m.tif", "--mask-clouds"), "QA_PIXEL")
     refused(narrows_water(scene, "-o", out / "m.tif", "--scale", "0"), "--scale")
+    refused(narrows_water(scene, "-o", out / "m.tif", "--scale", "1e-4,2e-4"), "--scale: 2 numbers")
+    refused(narrows_water(scene, "-o", out / "m.tif", "--scale", "1e-4;2e-4"), "--scale", "commas")
     assert nothing_in(out)
 
 

@@ -40,6 +40,25 @@ def test_own_scale_and_offset_are_honoured_and_overridden(tmp_path: Path, write,
     np.testing.assert_allclose(other, numbers * 2e-5, atol=1e-6)
 
 
+def test_the_user_may_give_a_scale_and_an_offset_for_each_band(tmp_path: Path, write, numbers) -> None:
+    path = write(tmp_path / "six.tif", numbers, list(BANDS))
+    scale, offset = [1e-5, 2e-5, 3e-5, 4e-5, 5e-5, 6e-5], [0.0, -0.01, -0.02, -0.03, -0.04, -0.05]
+    with open_scene(path, scale=scale, offset=offset) as scene:
+        read = scene.read(0, 61).reflectance
+        assert "scale blue 1e-05, green 2e-05" in scene.applied["scaling_from"]
+    shape = (6, 1, 1)
+    np.testing.assert_allclose(read, numbers * np.reshape(scale, shape) + np.reshape(offset, shape), atol=1e-6)
+
+
+@pytest.mark.parametrize("given", [[1e-4, 2e-4], [1e-4] * 5 + [0], [1e-4] * 5 + [float("nan")]])
+def test_scales_that_are_neither_one_nor_six_usable_numbers_are_refused(
+    tmp_path: Path, write, numbers, given: list[float]
+) -> None:
+    path = write(tmp_path / "six.tif", numbers, list(BANDS))
+    with pytest.raises(InputError, match="--scale"):
+        open_scene(path, scale=given)
+
+
 def test_colour_interpretation_gives_the_order(tmp_path: Path, write, numbers) -> None:
     path = write(tmp_path / "six.tif", numbers)
     with rasterio.open(path, "r+") as dataset:
@@ -185,8 +204,9 @@ def test_bad_files_are_refused_in_one_line(tmp_path: Path, write, numbers) -> No
         open_scene(tmp_path / "nothing.tif")
     text = tmp_path / "text.tif"
     text.write_text("this is no raster")
-    with pytest.raises(InputError, match="can't be opened as a raster"):
+    with pytest.raises(InputError, match="can't be opened as a raster") as caught:
         open_scene(text)
+    assert str(caught.value).count(str(text)) == 1
     (tmp_path / "void.tif").touch()
     with pytest.raises(InputError, match="can't be opened as a raster"):
         open_scene(tmp_path / "void.tif")
@@ -236,10 +256,24 @@ def test_a_missing_crs_is_said_and_areas_are_unknown(tmp_path: Path, write, numb
 def test_a_wrong_scale_is_doubted(tmp_path: Path, write, numbers, caplog) -> None:
     path = write(tmp_path / "six.tif", numbers, list(BANDS))
     with open_scene(path, scale=1e-5, offset=-0.4) as scene:
-        assert "the offset may have been applied already" in scene.applied["doubt"]
+        assert "the offset may be in them already" in scene.applied["doubt"]
     with open_scene(path, scale=1) as scene:
         assert "the scale may be wrong" in scene.applied["doubt"]
     assert caplog.text.count("of the pixels sampled") == 2
+
+
+def test_blocks_of_zeros_without_a_no_data_value_are_doubted(tmp_path: Path, write, numbers, caplog) -> None:
+    values = numbers.copy()
+    values[:, -30:, -30:] = 0
+    path = write(tmp_path / "six.tif", values, list(BANDS))
+    with open_scene(path, scale=1e-5, offset=-0.01) as scene:
+        assert "(--nodata 0)" in scene.applied["doubt"]
+    assert caplog.text.count("blocks of zeros") == 1
+    with open_scene(path, scale=1e-5, nodata=0) as scene:
+        assert "doubt" not in scene.applied
+    values[0, -30:, -30:] = 1
+    with open_scene(write(tmp_path / "blue.tif", values, list(BANDS)), scale=1e-5) as scene:
+        assert "doubt" not in scene.applied
 
 
 def test_real_files(shared_data: Path) -> None:

@@ -33,6 +33,21 @@ Examples:
 """
 
 
+class _Numbers(click.ParamType):
+    """Numbers with commas between them."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> tuple[float, ...]:
+        try:
+            return tuple(float(each) for each in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor numbers with commas between them", param, context)
+
+
+_NUMBERS = _Numbers()
+
+
 def _options(command: Any) -> Any:
     path = click.Path(path_type=Path)
     for option in reversed(
@@ -87,9 +102,12 @@ def _options(command: Any) -> Any:
             click.option("--bands", metavar="LIST", help="Order of the bands: six numbers or names, as 2,3,4,5,6,7."),
             click.option("--sensor", help="The sensor, where the files don't say."),
             click.option(
-                "--scale", type=float, help="Reflectance = number x SCALE + OFFSET, instead of what the files say."
+                "--scale",
+                type=_NUMBERS,
+                help="Reflectance = number x SCALE + OFFSET, instead of what the files say: one number, or one for "
+                "each of blue,green,red,nir,swir1,swir2.",
             ),
-            click.option("--offset", type=float, help="See --scale."),
+            click.option("--offset", type=_NUMBERS, help="See --scale."),
             click.option(
                 "--nodata", type=float, help="The number of pixels without data, instead of what the files say."
             ),

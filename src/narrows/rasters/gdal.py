@@ -61,7 +61,7 @@ def open_raster(path: str) -> Any:
             dataset = rasterio.open(path, sharing=False)
     except GDAL_ERRORS as error:
         shown = path.removeprefix("/vsicurl/")
-        raise InputError(f"{shown}: can't be opened as a raster: {one_line(error)}") from error
+        raise InputError(f"{shown}: can't be opened as a raster: {_unnamed(error, path)}") from error
     if dataset.count == 0:
         names = list(dataset.subdatasets[:1])
         dataset.close()
@@ -81,3 +81,8 @@ def read_failure(name: str, rows: tuple[int, int], error: BaseException) -> Inpu
 def one_line(error: BaseException) -> str:
     """The message of `error` as one line."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _unnamed(error: BaseException, path: str) -> str:
+    """The message of `error` without the path that a sentence begins with already."""
+    return one_line(error).replace(f"'{path}'", "").removeprefix(f"{path}:").strip()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from narrows.errors import InputError
 from narrows.rasters.containers import Container, open_container
@@ -19,7 +19,7 @@ from narrows.rasters.images import Files
 from narrows.rasters.landsat import is_landsat, read_landsat
 from narrows.rasters.naming import parse_bands
 from narrows.rasters.product import Product
-from narrows.rasters.scaling import Overrides
+from narrows.rasters.scaling import Overrides, PerBand
 from narrows.rasters.scene import Scene
 from narrows.rasters.sensors import Sensor, find_sensor
 from narrows.rasters.sentinel2 import is_sentinel2, read_sentinel2
@@ -46,8 +46,8 @@ def open_scene(
     *,
     sensor: str | None = None,
     bands: str | BandOption | None = None,
-    scale: float | None = None,
-    offset: float | None = None,
+    scale: PerBand | None = None,
+    offset: PerBand | None = None,
     nodata: float | None = None,
     files: FileOption | None = None,
 ) -> Scene:
@@ -58,8 +58,8 @@ def open_scene(
     or as `files`, six single-band files as a list in the order of `BANDS` or a mapping from band to file.
 
     The rest overrides what the scene says of itself: `sensor` (see `SENSORS`), `bands` (a name for each band of the
-    file, six numbers, or a mapping), `scale` and `offset` (reflectance = number x scale + offset), `nodata`
-    (NaN for none).
+    file, six numbers, or a mapping), `scale` and `offset` (reflectance = number x scale + offset; one number, or
+    six in the order of `BANDS`), `nodata` (NaN for none).
 
     Besides metadata, a few small windows are read, to see whether the reflectance is plausible.
     What is applied is logged, and stands in `scene.applied`. ::
@@ -71,19 +71,14 @@ def open_scene(
         InputError: it can't be read, a band is missing, or nothing says the bands' order or their scaling.
     """
     chosen = find_sensor(sensor) if sensor is not None else None
-    for option, value in (("scale", scale), ("offset", offset)):
-        if value is not None and not math.isfinite(value):
-            raise InputError(f"--{option} {value}: give a finite number")
-    if scale == 0:
-        raise InputError("--scale 0: every pixel would be the same; give the factor from numbers to reflectance")
-    overrides = Overrides(scale, offset, nodata)
+    overrides = Overrides.of(scale, offset, nodata)
     order = parse_bands(bands) if isinstance(bands, str) else bands
     opened = Files()
     try:
         product = _read(path, files, opened, chosen, order, overrides)
         scene = Scene(product, opened.close)
         _report(scene)
-        _check_plausible(scene)
+        _check_plausible(scene, product)
     except BaseException:
         opened.close()
         raise
@@ -161,24 +156,41 @@ def _report(scene: Scene) -> None:
         logger.warning("%s: has no CRS, so its outputs will have none", scene.name)
 
 
-def _check_plausible(scene: Scene) -> None:
+def _check_plausible(scene: Scene, product: Product) -> None:
     """Look at a few windows: metadata of catalogues sometimes contradict the pixels."""
-    negative, beyond, count = 0, 0, 0
-    side = _SAMPLE_SIDE
-    for at in range(_SAMPLE_WINDOWS):
-        share = (at + 1) / (_SAMPLE_WINDOWS + 1)
-        top, left = (max(0, min(int(size * share), size - side)) for size in (scene.height, scene.width))
-        part = scene.window((top, min(scene.height, top + side)), (left, min(scene.width, left + side)))
-        rows = part.read(0, part.height)
-        seen = rows.reflectance[:, rows.observed]
-        negative += int(np.count_nonzero(seen[:3].mean(axis=0) < _CLEARLY_NEGATIVE)) if seen.size else 0
-        beyond += int(np.count_nonzero(seen.mean(axis=0) >= 1.5)) if seen.size else 0
-        count += seen.shape[1]
-    for number, what in (
-        (negative, "clearly negative: the offset may have been applied already (--offset 0)"),
-        (beyond, "far above 1: the scale may be wrong (--scale)"),
+    inside = [(at + 1) / (_SAMPLE_WINDOWS + 1) for at in range(_SAMPLE_WINDOWS)]
+    seen = [_sample(scene, share, share) for share in inside]
+    pixels = np.concatenate(seen, axis=1)
+    doubts = []
+    for doubtful, what in (
+        (
+            pixels[:3].mean(axis=0) < _CLEARLY_NEGATIVE,
+            "clearly negative: the offset may be in them already (--offset 0)",
+        ),
+        (pixels.mean(axis=0) >= 1.5, "far above 1: the scale may be wrong (--scale)"),
     ):
-        if count and number / count > _IMPLAUSIBLE_SHARE:
-            message = f"{number / count:.0%} of the pixels sampled have a reflectance {what}"
-            logger.warning("%s: %s", scene.name, message)
-            scene.note("doubt", message)
+        if doubtful.size and doubtful.mean() > _IMPLAUSIBLE_SHARE:
+            doubts.append(f"{doubtful.mean():.0%} of the pixels sampled have a reflectance {what}")
+    if not any(layer.fills for layer in product.layers):
+        # What a camera didn't see lies at the corners of its scene, if anywhere.
+        seen += [_sample(scene, down, across) for down in (0, 1) for across in (0, 1)]
+        of_zero = np.array([[layer.offset] for layer in product.layers], dtype=np.float32)
+        blank = max(((part == of_zero).all(axis=0).mean() if part.size else 0.0) for part in seen)
+        if blank > _IMPLAUSIBLE_SHARE:
+            doubts.append("blocks of zeros in all bands: nothing says that those have no data (--nodata 0)")
+    for doubt in doubts:
+        logger.warning("%s: %s", scene.name, doubt)
+    if doubts:
+        scene.note("doubt", "; ".join(doubts))
+
+
+def _sample(scene: Scene, down: float, across: float) -> NDArray[np.float32]:
+    """The observed pixels, (6, n), of a small window at these shares of the scene's height and width."""
+    top, left = (
+        max(0, min(int(size * share), size - _SAMPLE_SIDE))
+        for size, share in ((scene.height, down), (scene.width, across))
+    )
+    bottom, right = min(scene.height, top + _SAMPLE_SIDE), min(scene.width, left + _SAMPLE_SIDE)
+    part = scene.window((top, bottom), (left, right))
+    rows = part.read(0, part.height)
+    return rows.reflectance[:, rows.observed]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,10 +13,12 @@ from narrows.errors import InputError
 from narrows.rasters.images import Image
 from narrows.rasters.sensors import BANDS
 
-__all__ = ["LIMITS", "Overrides", "Scaling", "looks_like_reflectance", "unknown_scaling"]
+__all__ = ["LIMITS", "Overrides", "PerBand", "Scaling", "looks_like_reflectance", "unknown_scaling"]
 
 # A Landsat Collection 2 surface reflectance product holds -0.2 to 1.6, and no product holds a meaningful value beyond.
 LIMITS = (-0.2, 1.6)
+
+PerBand = float | Sequence[float]
 
 _SAMPLES = 5
 _SAMPLE_SIDE = 64
@@ -43,11 +46,26 @@ class Scaling:
 
 @dataclass(frozen=True)
 class Overrides:
-    """What the user said on the command line or in the call, each None where nothing."""
+    """What the user said on the command line or in the call, each None where nothing.
 
-    scale: float | None = None
-    offset: float | None = None
+    `scale` and `offset` hold a number for each band.
+    """
+
+    scale: tuple[float, ...] | None = None
+    offset: tuple[float, ...] | None = None
     nodata: float | None = None
+
+    @classmethod
+    def of(cls, scale: PerBand | None, offset: PerBand | None, nodata: float | None) -> Overrides:
+        """What was said, checked.
+
+        Raises:
+            InputError: neither one number nor six, a number that isn't finite, or a scale of 0.
+        """
+        scales = _for_each_band("scale", scale)
+        if scales is not None and 0 in scales:
+            raise InputError("--scale 0: every pixel would be the same; give the factor from numbers to reflectance")
+        return cls(scales, _for_each_band("offset", offset), nodata)
 
     @property
     def settles_scale(self) -> bool:
@@ -56,17 +74,16 @@ class Overrides:
 
     def apply(self, scaling: Scaling) -> Scaling:
         """`scaling` with the user's word in place of the file's."""
-        count = len(BANDS)
         notes = [scaling.where] if scaling.where else []
         scale, offset, fills = scaling.scale, scaling.offset, scaling.fills
         if self.scale is not None:
-            scale = (self.scale,) * count
-            notes.append(f"scale {self.scale:g} given by the user")
+            scale = self.scale
+            notes.append(f"scale {_join([f'{each:g}' for each in scale])} given by the user")
         if self.offset is not None:
-            offset = (self.offset,) * count
-            notes.append(f"offset {self.offset:g} given by the user")
+            offset = self.offset
+            notes.append(f"offset {_join([f'{each:g}' for each in offset])} given by the user")
         if self.nodata is not None:
-            fills = ((self.nodata,),) * count
+            fills = ((self.nodata,),) * len(BANDS)
             notes.append(f"no-data {self.nodata:g} given by the user")
         return Scaling(scale, offset, fills, "; ".join(notes))
 
@@ -85,6 +102,18 @@ def describe(scaling: Scaling) -> Mapping[str, str]:
         "fill": _join(fills),
         "scaling_from": scaling.where,
     }
+
+
+def _for_each_band(option: str, given: PerBand | None) -> tuple[float, ...] | None:
+    if given is None:
+        return None
+    numbers = tuple(np.atleast_1d(np.asarray(given, dtype=float)).tolist())
+    if len(numbers) not in (1, len(BANDS)):
+        raise InputError(f"--{option}: {len(numbers)} numbers; give one, or one for each of {', '.join(BANDS)}")
+    for number in numbers:
+        if not math.isfinite(number):
+            raise InputError(f"--{option} {number}: give a finite number")
+    return numbers if len(numbers) > 1 else numbers * len(BANDS)
 
 
 def _join(texts: Sequence[str]) -> str:
