@@ -29,7 +29,12 @@ class MappedWeights:
     """
 
     def __init__(self, graph: RowGraph):
-        self._files = _unchanged_files()
+        self._files = _mapped_files()
+        # Whether pages were written to is dear to ask: the kernel walks every page of the process.
+        if any(self._holds(tensor) for tensor in graph.constants.values()):
+            self._files = _unchanged_files()
+        else:
+            self._files = []
         packed = _packed(graph) if self._files else set()
         self._packed = {index: graph.constants[index] for index in packed}
         for index, tensor in graph.constants.items():
@@ -70,26 +75,44 @@ def _packed(graph: RowGraph) -> set[int]:
     return {index for index in graph.constants if index in packed and index not in kept}
 
 
+def _mapped_files() -> list[tuple[int, int]]:
+    """Address ranges of private, writable file mappings, in order."""
+    found = (_mapping(line) for line in _lines_about_this_process("maps"))
+    return sorted(span for span in found if span is not None)
+
+
 def _unchanged_files() -> list[tuple[int, int]]:
-    """Address ranges of private file mappings none of whose pages was written to, in order."""
-    if not sys.platform.startswith("linux"):
-        return []
-    try:
-        lines = Path("/proc/self/smaps").read_text().splitlines()
-    except OSError:
-        return []
+    """Those of them none of whose pages was written to."""
     found: list[tuple[int, int]] = []
     current: tuple[int, int] | None = None
-    for line in lines:
+    for line in _lines_about_this_process("smaps"):
         first, _, rest = line.partition(" ")
         if not first.endswith(":"):
-            start, stop = (int(part, 16) for part in first.split("-"))
-            parts = rest.split(maxsplit=4)
-            # Code and libraries are none of this: their mappings can be executed or are not writable.
-            weights = parts[0] == "rw-p" and len(parts) == 5 and parts[4].startswith("/")
-            current = (start, stop) if weights else None
+            current = _mapping(line)
         elif current is not None and first == "Anonymous:":
             if rest.split()[0] == "0":
                 found.append(current)
             current = None
     return sorted(found)
+
+
+def _mapping(line: str) -> tuple[int, int] | None:
+    """The addresses that a line of `maps` tells of, where they may hold weights.
+
+    Code and libraries are none of these: their mappings can be executed or are not writable.
+    """
+    addresses, _, rest = line.partition(" ")
+    parts = rest.split(maxsplit=4)
+    if parts[0] != "rw-p" or len(parts) < 5 or not parts[4].startswith("/"):
+        return None
+    start, stop = (int(part, 16) for part in addresses.split("-"))
+    return (start, stop)
+
+
+def _lines_about_this_process(name: str) -> list[str]:
+    if not sys.platform.startswith("linux"):
+        return []
+    try:
+        return Path("/proc/self", name).read_text().splitlines()
+    except OSError:
+        return []
