@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import random
 import sys
 import time
@@ -77,13 +78,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", default="rowwise", choices=NETWORKS)
     parser.add_argument("--heights", default="1000,2000,5000,10000,20000,50000")
-    parser.add_argument("--width", type=int, default=1024)
+    parser.add_argument("--width", type=int, default=2048)
     parser.add_argument("--strip", type=int, default=64, help="the same at every height")
     parser.add_argument("--memory", default="1GB")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--name", default="rows_constant", help="of the result file")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     chosen = parser.parse_args()
+    # As the commands set it: threads that read and write take turns with those that compute, and must not spin.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     if chosen.child:
         print(json.dumps(run_case(json.loads(chosen.child))))
         return 0
