@@ -103,7 +103,9 @@ def test_gap_between_the_peaks_is_explained():
     size = 8 * 64 * 64 * 4
     kept, dropped = (narrows.cost(Holding(drops).eval(), 64, 64) for drops in (False, True))
     assert kept.totals["peak_bytes"] == dropped.totals["peak_bytes"] == 2 * size
-    assert kept.totals["eager_peak_bytes"] == 4 * size and dropped.totals["eager_peak_bytes"] == 3 * size
+    packed = 16 * 16 * 9 * 4  # oneDNN's copy of the weight, in blocks of 16 x 16 channels
+    assert kept.totals["eager_peak_bytes"] == 4 * size + packed
+    assert dropped.totals["eager_peak_bytes"] == 3 * size + packed
     waiting = [tensor for tensor in kept.eager.tensors if tensor.waiting]
     assert {tensor.made_by for tensor in waiting} == {"input", "convolution"}
     (map_held,) = (tensor for tensor in waiting if tensor.made_by != "input")

@@ -1,7 +1,8 @@
 """What hardware that takes an image row by row keeps and waits for.
 
 It follows the schedule of the row graph with one row for each step, and books the rows of each value that are left when
-a step is over: those that a later row still needs. A 5 x 1 convolution keeps 4.
+a step is over: those that a later row still needs. Where a step makes several rows of a value (a stride follows), they
+come one after the other, and those that wait for the last of them are booked too. A 5 x 1 convolution keeps 4.
 
 An operator that needs all rows (a barrier) ends a stage: what it reads is made as the image comes in, what follows once
 it is through. It takes rows as they come if it only sums, averages or compares them; every other value that waits for
@@ -111,8 +112,10 @@ def _kept(graph: RowGraph, levels: list[int]) -> dict[int, int]:
                     ends.add(source)
         for steps in Schedule(replace(graph, outputs=tuple(sorted(ends))), 1).steps():
             changed: set[int] = set()
+            several = []
             for step in steps:
                 if step.stop > done[step.node]:
+                    several += [(step.node, rows) for rows in range(done[step.node] + 1, step.stop)]
                     done[step.node] = step.stop
                     changed.update((step.node, *graph.nodes[step.node].inputs))
             for index in changed:
@@ -122,7 +125,18 @@ def _kept(graph: RowGraph, levels: list[int]) -> dict[int, int]:
                         first = min(first, need.first(done[reader]))
                 if first < done[index]:
                     kept[index] = max(kept.get(index, 0), done[index] - first)
+            for index, rows in several:
+                first = min([rows, *(_wanted(need, rows, done[r]) for r, need, takes in readers[index] if not takes)])
+                if first < rows:
+                    kept[index] = max(kept.get(index, 0), rows - first)
     return kept
+
+
+def _wanted(need: RowNeed, rows: int, made: int) -> int:
+    """The first of `rows` rows that a reader still needs, which has by then made what it can of its `made` rows."""
+    while made > 0 and need.last(made) > rows:
+        made -= 1
+    return need.first(made)
 
 
 def _readers(graph: RowGraph) -> list[list[tuple[int, RowNeed, bool]]]:
@@ -138,14 +152,14 @@ def _readers(graph: RowGraph) -> list[list[tuple[int, RowNeed, bool]]]:
 
 
 def _window(graph: RowGraph, node: Node) -> int:
-    """Rows that the widest window of a reader keeps, were all its inputs in step: those of one step but the newest."""
+    """Rows that the widest window of a reader keeps, were all its inputs in step: its own but the newest."""
     widest = 0
     for reader, need, takes in _readers(graph)[node.index]:
         if takes or isinstance(need, (Same, Whole)):
             continue
         height = graph.nodes[reader].height
         for row in {0, height // 4, height // 2, height // 2 + 1, height - 1}:
-            kept = need.last(row + 1) - need.first(row + 1)
+            widest = max(widest, need.last(row + 1) - 1 - need.first(row))
             if row + 1 < height:
-                widest = max(widest, kept)
+                widest = max(widest, need.last(row + 1) - need.first(row + 1))
     return widest

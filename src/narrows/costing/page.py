@@ -14,7 +14,7 @@ from narrows.units import format_bytes
 __all__ = ["as_html"]
 
 _WIDTH, _HEIGHT = 860, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 78, 14, 12, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 78, 26, 12, 44
 _STYLE = """
 :root{color-scheme:light dark;--back:#fbfbfa;--card:#fff;--text:#1d2329;--soft:#5d6873;--line:#dde1e5;
 --a:#1f6fb2;--b:#c8611a;--c:#5b8a3a;--fill:#1f6fb226}
