@@ -90,8 +90,8 @@ def with_attention(
     The rule, read off one run on tensors without memory: a *block* is an outermost module in which at most one
     convolution larger than 1 x 1 has an output of other sides than the module's. A *stage* is a run of blocks whose
     outputs have the same sides. Its end is the last block that holds a convolution larger than 1 x 1, or the last of
-    the norms and activations beside it that follow, if it is called once, gives at least 8 channels, and gives none of the
-    network's own outputs. A stage with no such block, or with fewer than two convolutions, gets none.
+    the norms and activations beside it that follow, if it is called once, gives at least 8 channels, and gives none of
+    the network's own outputs. A stage with no such block, or with fewer than two convolutions, gets none.
 
     Squeeze-and-excitation needs the mean over all rows: it is a barrier, and a network with it can't be streamed in
     one pass. Give ``make=RunningSqueezeExcitation`` (`narrows.layers.squeeze_excitation`) for one that can be.
