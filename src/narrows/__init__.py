@@ -6,17 +6,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from narrows.networks.with_attention import with_attention
     from narrows.streaming.plan import Plan
     from narrows.streaming.stream import plan, stream, stream_rows
 
 __version__ = "0.1.0"
-__all__ = ["Plan", "plan", "stream", "stream_rows"]
+__all__ = ["Plan", "plan", "stream", "stream_rows", "with_attention"]
 
 _HOMES = {
     "Plan": "narrows.streaming.plan",
     "plan": "narrows.streaming.stream",
     "stream": "narrows.streaming.stream",
     "stream_rows": "narrows.streaming.stream",
+    "with_attention": "narrows.networks.with_attention",
 }
 
 
