@@ -6,14 +6,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from narrows.costing.cost import cost
+    from narrows.costing.report import CostReport
     from narrows.networks.with_attention import with_attention
     from narrows.streaming.plan import Plan
     from narrows.streaming.stream import plan, stream, stream_rows
 
 __version__ = "0.1.0"
-__all__ = ["Plan", "plan", "stream", "stream_rows", "with_attention"]
+__all__ = ["CostReport", "Plan", "cost", "plan", "stream", "stream_rows", "with_attention"]
 
 _HOMES = {
+    "CostReport": "narrows.costing.report",
+    "cost": "narrows.costing.cost",
     "Plan": "narrows.streaming.plan",
     "plan": "narrows.streaming.stream",
     "stream": "narrows.streaming.stream",

@@ -13,7 +13,7 @@ from narrows.costing.heap import Heap
 from narrows.costing.kinds import Described, describe
 from narrows.costing.layouts import Call, PlacedCall, placed_calls
 from narrows.costing.machine import Profile
-from narrows.costing.tables import Table
+from narrows.costing.interpolation import Table
 
 __all__ = ["OperatorTime", "Prediction", "Predictor", "predict"]
 

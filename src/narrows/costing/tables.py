@@ -1,128 +1,177 @@
-"""Reading between measured points: a table of times, interpolated in logarithms.
-
-The time of a kind of operator is a smooth function of its shape but for steps where a library changes its ways. What a
-simple law explains (so much for a call, for a multiply-accumulate and for a byte) is taken out first; what remains is
-interpolated by a Gaussian process with a Matern kernel (Rasmussen and Williams, "Gaussian Processes for Machine
-Learning", MIT Press 2006, equations 2.23, 4.17 and 5.12), whose length in each direction is chosen by the likelihood of
-the measurements. Far from every measurement the simple law is what remains.
-"""
+"""A report, or several side by side, as tables of text."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import io
+from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
-from scipy.optimize import minimize, nnls
+from rich.console import Console
+from rich.table import Table
 
-__all__ = ["Table"]
+from narrows.costing.budget import amount, counted
+from narrows.costing.report import CostReport, Peak
+from narrows.units import format_bytes
 
-Array = NDArray[np.float64]
-# Lengths are chosen on at most so many points: the choice needs no more, and its cost grows with their cube.
-_CHOSEN_ON = 320
+__all__ = ["TOTALS", "as_text", "side_by_side", "total_text"]
 
-
-@dataclass
-class Table:
-    """Measured seconds by shape.
-
-    Attributes:
-        features: (points, features), logarithms to base 2 of what the time depends on.
-        law: seconds for a call, and for each unit of the work columns.
-        scale, lengths, noise: of the kernel, in log seconds and in octaves.
-    """
-
-    features: Array
-    law: Array
-    scale: float
-    lengths: Array
-    noise: float
-    _weights: Array
-    _errors: Array
-
-    @classmethod
-    def fit(cls, features: Array, work: Array, seconds: Array) -> Table:
-        """A table of `seconds` (points,) at `features` (points, f).
-
-        Args:
-            work: (points, w), what the simple law is linear in, for instance multiply-accumulates and bytes.
-        """
-        law = _law(work, seconds)
-        rest = np.log(seconds) - np.log(_lawful(law, work))
-        chosen = np.random.default_rng(0).permutation(len(rest))[:_CHOSEN_ON]
-        scale, lengths, noise = _hyperparameters(features[chosen], rest[chosen])
-        kernel = _kernel(features, features, scale, lengths)
-        kernel[np.diag_indices_from(kernel)] += noise**2
-        factor = cho_factor(kernel, lower=True)
-        inverse = cho_solve(factor, np.eye(len(rest)))
-        weights = inverse @ rest
-        errors = weights / np.diag(inverse)
-        return cls(features, law, scale, lengths, noise, weights, errors)
-
-    def seconds(self, features: Array, work: Array) -> Array:
-        """Seconds at `features` (n, f) with `work` (n, w)."""
-        between = _kernel(features, self.features, self.scale, self.lengths) @ self._weights
-        return np.asarray(np.exp(between) * _lawful(self.law, work))
-
-    @property
-    def errors(self) -> Array:
-        """For each point, log of its time minus log of what the other points say of it (leave one out)."""
-        return self._errors
+TOTALS = {
+    "macs": "multiply-accumulates",
+    "parameters": "parameters",
+    "weight_bytes": "weights and buffers",
+    "bytes_read": "read, weights included",
+    "bytes_written": "written",
+    "memory_access_cost": "memory access cost, elements",
+    "arithmetic_intensity": "multiply-accumulates per byte",
+    "peak_bytes": "peak, freed at last use",
+    "eager_peak_bytes": "peak as Python holds it",
+    "eager_waiting_bytes": "of these not needed any more",
+    "streamed_peak_bytes": "peak of the process, streamed",
+    "line_buffer_bytes": "line buffers",
+    "skip_line_bytes": "of these waiting in skips",
+    "delay_rows": "delay",
+    "launched_operators": "operators launched",
+    "longest_chain": "longest chain of them",
+    "parallel_branches": "side by side at most",
+    "elementwise_share": "element-wise part of bytes moved",
+    "seconds": "predicted time",
+}
 
 
-def _law(work: Array, seconds: Array) -> Array:
-    """Non-negative seconds for a call and for each unit of work, by least squares of the relative error."""
-    columns = np.column_stack([np.ones(len(seconds)), work])
-    largest = np.maximum(columns.max(axis=0), 1e-30)
-    solution, _ = nnls(columns / largest / seconds[:, None], np.ones(len(seconds)))
-    # Nothing may be free: a law that is zero somewhere has no logarithm.
-    return np.maximum(solution, 1e-9 * seconds.max()) / largest
+def total_text(report: CostReport, name: str) -> str:
+    value = report.totals[name]
+    if value is None:
+        return "-"
+    if name == "macs" and report.unknown:
+        return f"{counted(value)} and {len(report.unknown)} unknown"
+    if name == "elementwise_share":
+        return f"{100 * value:.0f} %"
+    if name == "arithmetic_intensity":
+        return f"{value:.3g}"
+    if name.startswith("bytes_"):
+        return format_bytes(value)
+    return amount(name, value)
 
 
-def _lawful(law: Array, work: Array) -> Array:
-    return np.asarray(law[0] + work @ law[1:])
+def as_text(report: CostReport, width: int, depth: int | None, operators: bool) -> str:
+    shown = [_modules(report, depth)] + ([_operators(report)] if operators else []) + [_totals([report])]
+    return _printed(shown, width) + _remarks(report)
 
 
-def _distances(a: Array, b: Array, lengths: Array) -> Array:
-    a, b = a / lengths, b / lengths
-    squared = (a**2).sum(1)[:, None] + (b**2).sum(1)[None, :] - 2 * a @ b.T
-    return np.sqrt(np.maximum(squared, 0.0))
+def side_by_side(reports: Sequence[CostReport], width: int = 120) -> str:
+    """The totals of several networks in columns."""
+    return _printed([_totals(reports)], width) + "".join(_remarks(report, name=True) for report in reports)
 
 
-def _kernel(a: Array, b: Array, scale: float, lengths: Array) -> Array:
-    distance = np.sqrt(5.0) * _distances(a, b, lengths)
-    return np.asarray(scale**2 * (1 + distance + distance**2 / 3) * np.exp(-distance))
+def _printed(tables: Sequence[Table], width: int) -> str:
+    text = io.StringIO()
+    console = Console(file=text, width=width, force_terminal=False, color_system=None, legacy_windows=False)
+    for table in tables:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
 
 
-def _hyperparameters(features: Array, rest: Array) -> tuple[float, Array, float]:
-    count, dimensions = features.shape
-    differences = [(features[:, d, None] - features[None, :, d]) ** 2 for d in range(dimensions)]
-    begin = np.log(np.array([max(0.2, rest.std()), *[2.0] * dimensions, 0.05]))
-    bounds = [(np.log(0.05), np.log(3.0)), *[(np.log(0.4), np.log(40.0))] * dimensions, (np.log(0.01), np.log(0.5))]
+def _modules(report: CostReport, depth: int | None) -> Table:
+    size = ", ".join("x".join(map(str, shape)) for shape in report.inputs)
+    table = Table(title=f"{report.name}, {size} {report.dtype}", title_justify="left", box=None, pad_edge=False)
+    for heading in ("module", "kind"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("MACs", "parameters", "read", "written", "launched"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for module in report.modules:
+        if depth is not None and module.depth > depth:
+            continue
+        macs = counted(module.macs) + (f" + {len(module.unknown)} unknown" if module.unknown else "")
+        table.add_row(
+            "  " * module.depth + (module.path.rpartition(".")[2] or report.name),
+            module.kind if module.path else "",
+            macs,
+            counted(module.parameters),
+            format_bytes(module.bytes_read),
+            format_bytes(module.bytes_written),
+            str(module.launched),
+        )
+    return table
 
-    def loss(logs: Array) -> tuple[float, Array]:
-        scale, lengths, noise = np.exp(logs[0]), np.exp(logs[1:-1]), np.exp(logs[-1])
-        squared = sum(d / length**2 for d, length in zip(differences, lengths, strict=True))
-        distance = np.sqrt(5.0 * squared)
-        decay = np.exp(-distance)
-        core = scale**2 * (1 + distance + distance**2 / 3) * decay
-        kernel = core + noise**2 * np.eye(count)
-        try:
-            factor = cho_factor(kernel, lower=True)
-        except LinAlgError:
-            return 1e9, np.zeros_like(logs)
-        inverse = cho_solve(factor, np.eye(count))
-        weights = inverse @ rest
-        value = 0.5 * rest @ weights + np.log(np.diag(factor[0])).sum()
-        outer = inverse - np.outer(weights, weights)
-        slope = scale**2 * (5.0 / 3.0) * (1 + distance) * decay
-        gradient = [0.5 * np.sum(outer * 2 * core)]
-        gradient += [
-            0.5 * np.sum(outer * slope * d / length**2) for d, length in zip(differences, lengths, strict=True)
-        ]
-        gradient.append(0.5 * np.trace(outer) * 2 * noise**2)
-        return float(value), np.array(gradient)
 
-    best = minimize(loss, begin, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 40}).x
-    return float(np.exp(best[0])), np.exp(best[1:-1]), float(np.exp(best[-1]))
+def _operators(report: CostReport) -> Table:
+    table = Table(title="operators", title_justify="left", box=None, pad_edge=False)
+    for heading in ("operator", "module", "line"):
+        table.add_column(heading, overflow="fold")
+    for heading in ("output", "MACs", "read", "written", "MACs/B", "held"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for op in report.operators:
+        if not op.launched:
+            continue
+        intensity = op.arithmetic_intensity
+        table.add_row(
+            op.kind + ("_" if op.in_place else ""),
+            op.module,
+            op.source or "",
+            "x".join(map(str, op.outputs[0])) if op.outputs else "",
+            "unknown" if op.macs is None else counted(op.macs),
+            format_bytes(op.bytes_read),
+            format_bytes(op.bytes_written),
+            "" if intensity is None else f"{intensity:.3g}",
+            format_bytes(op.peak_bytes),
+        )
+    return table
+
+
+def _totals(reports: Sequence[CostReport]) -> Table:
+    table = Table(box=None, pad_edge=False, show_header=len(reports) > 1)
+    table.add_column("total", no_wrap=True)
+    for report in reports:
+        table.add_column(report.name, justify="right", overflow="fold")
+    for name, words in TOTALS.items():
+        if any(report.totals[name] is not None for report in reports):
+            bits = {report.lines.bits for report in reports if report.lines}
+            words += f" at {bits.pop()} bits" if name == "line_buffer_bytes" and len(bits) == 1 else ""
+            table.add_row(words, *(total_text(report, name) for report in reports))
+    for words, text in (("receptive field", _field), ("effective receptive field", _effective)):
+        if any(text(report) for report in reports):
+            table.add_row(words, *(text(report) or "-" for report in reports))
+    return table
+
+
+def _field(report: CostReport) -> str:
+    found = report.field
+    if found is None:
+        return ""
+    if found.whole:
+        return "the whole image"
+    columns = "?" if found.columns is None else str(found.columns)
+    return f"{found.rows} x {columns}, {found.below} rows below"
+
+
+def _effective(report: CostReport) -> str:
+    found = report.field
+    if found is None or found.effective_rows is None or found.effective_columns is None:
+        return ""
+    return f"{found.effective_rows:.1f} x {found.effective_columns:.1f}"
+
+
+def _remarks(report: CostReport, name: bool = False) -> str:
+    lines = [f"freed at last use, the peak is {_moment(report.liveness)}"]
+    if report.eager is not None:
+        lines.append(f"as Python holds it, the peak is {_moment(report.eager)}")
+        waiting = [tensor for tensor in report.eager.tensors if tensor.waiting]
+        for tensor in waiting[:3]:
+            place = " ".join(filter(None, (f"'{tensor.module}'" if tensor.module else "", tensor.source)))
+            lines.append(
+                f"  still held then: {format_bytes(tensor.bytes)} from {tensor.made_by} {place}".rstrip()
+                + f", last used by {tensor.used_last}"
+            )
+        if len(waiting) > 3:
+            lines.append(f"  and {len(waiting) - 3} more: {format_bytes(sum(t.bytes for t in waiting[3:]))}")
+    for growth in report.growth:
+        values = ", ".join(amount("_bytes" if "bytes" in growth.name else growth.name, v) for v in growth.values)
+        power = "" if growth.exponent is None else f": as the side to the power {growth.exponent:.2f}"
+        lines.append(f"{growth.name} at 1, 2, 4 times the side: {values}{power}")
+    lines += report.notes
+    start = f"{report.name}: " if name else ""
+    return "".join(f"{start}{line}\n" for line in lines)
+
+
+def _moment(peak: Peak) -> str:
+    where = " ".join(filter(None, (f"'{peak.module}'" if peak.module else "", peak.source)))
+    return f"{format_bytes(peak.bytes)}, while {peak.at} {where} runs".replace("  ", " ")
