@@ -13,7 +13,6 @@ from narrows.units import format_bytes
 
 if TYPE_CHECKING:
     from torch import nn
-
     from torch.export import ExportedProgram
 
 __all__ = ["Budget", "Candidate", "Costs", "SecondsOf", "choose"]
@@ -161,7 +160,9 @@ def _candidate(
     return Candidate(design, line, costs, tuple(_reasons(costs, bands, width, budget)))
 
 
-def _costs(model: nn.Module, bands: int, height: int, width: int, budget: Budget, seconds_of: SecondsOf | None) -> Costs:
+def _costs(
+    model: nn.Module, bands: int, height: int, width: int, budget: Budget, seconds_of: SecondsOf | None
+) -> Costs:
     import torch
 
     import narrows
