@@ -11,6 +11,7 @@ operations of the first row, 128 and 32: this project's choice.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from common import save, table
+from common import RESULTS, save, table
 from interleaved import interleaved, ratio, summary
 from torch import Tensor, nn
 
@@ -194,8 +195,11 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
                 axis.bar(*zip(*known, strict=True), 0.27, color=colour, label=label)
         axis.axhline(1, color="black", linewidth=0.6)
         axis.set_title(name)
-        axis.set_xticks(list(places), [row["case"].replace(", ", "\n") for row in mine], fontsize=7)
-        axis.legend(fontsize=7)
+        names = [
+            row["case"].replace(", ", "\n").replace(" and ", "\nand ").replace(" channels", " ch.") for row in mine
+        ]
+        axis.set_xticks(list(places), names, fontsize=7, rotation=30)
+        axis.legend(fontsize=7, loc="lower right" if name.startswith("G4") else "upper left")
     axes[0].set_ylabel("time relative to the first")
     figure.savefig(path, dpi=110)
 
@@ -203,7 +207,11 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--redraw", action="store_true", help="draw the plot again from the results on disk")
     chosen = parser.parse_args()
+    if chosen.redraw:
+        draw(json.loads((RESULTS / "guideline_tables.json").read_text())["rows"], PLOT)
+        return
     rows = measured(chosen.rounds)
     table("ShuffleNet V2, tables 1 to 4", rows, COLUMNS)
     save("guideline_tables", {"rounds": chosen.rounds, "threads": 1, "side": SIDE, "blocks": BLOCKS}, rows)

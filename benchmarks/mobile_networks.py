@@ -10,13 +10,14 @@ squeeze-and-excitation (arXiv 1709.01507), CPU.
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from common import save, table
+from common import RESULTS, save, table
 from interleaved import interleaved, ratio, summary
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -103,7 +104,14 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
             for part in filter(None, row["papers"].split(", ")):
                 where, value = part.rsplit(" ", 1)
                 axis.plot(place, float(value), "D", color="#f0a04b")
-                axis.annotate(where, (place, float(value)), xytext=(7, -3), textcoords="offset points", fontsize=7)
+                axis.annotate(
+                    where,
+                    (place, float(value)),
+                    xytext=(7, -3),
+                    textcoords="offset points",
+                    fontsize=7,
+                    bbox={"boxstyle": "round,pad=0.1", "facecolor": "white", "linewidth": 0},
+                )
         names = [row["network"] for row in rows if row["group"] == group]
         axis.set_xticks(range(len(names)), [name.replace(", ", "\n") for name in names], fontsize=8)
         axis.axhline(1, color="black", linewidth=0.6)
@@ -115,7 +123,11 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--redraw", action="store_true", help="draw the plot again from the results on disk")
     chosen = parser.parse_args()
+    if chosen.redraw:
+        draw(json.loads((RESULTS / "mobile_networks.json").read_text())["rows"], PLOT)
+        return
     rows = measured(chosen.rounds)
     table("Published networks at 224 x 224", rows, COLUMNS)
     save("mobile_networks", {"rounds": chosen.rounds, "threads": 1, "size": 224}, rows)

@@ -76,6 +76,13 @@ def test_a_barrier_fits_by_memory_alone(monkeypatch):
     assert reason == "lines: it can't make its first row before the last has come: a mean over all rows"
 
 
+def test_what_earlier_designs_left_behind_is_not_counted():
+    lone = costed(UNET, Budget()).costs.memory
+    after = choose("segmentation", 6, 512, 384, Budget(), designs=[*CATALOGUE[-3:], UNET])
+    (again,) = [candidate.costs.memory for candidate in after if candidate.design is UNET]
+    assert abs(again - lone) < 32_000_000
+
+
 def test_order(monkeypatch):
     def score(value: float, data: str, bands: int) -> Score:
         return Score("F1", value, data, bands, "arXiv 0000.00000, table 1")

@@ -112,7 +112,7 @@ def _paragraph(place: int, candidate: Candidate) -> str:
     design, costs = candidate.design, candidate.costs
     assert costs is not None
     facts = [
-        f"{costs.macs / 1e9:,.3g} G multiply-accumulates",
+        f"{_macs(costs.macs)} multiply-accumulates",
         f"{costs.parameters:,} parameters",
         f"{format_bytes(costs.memory)} {'in strips' if costs.streamed else 'as a whole frame'}",
     ]
@@ -128,3 +128,10 @@ def _paragraph(place: int, candidate: Candidate) -> str:
     lines.append(f"   licence: {design.licence}" + (f"; weights: {design.weights}" if design.weights else ""))
     lines.append(f"   {candidate.line}")
     return "\n".join(lines)
+
+
+def _macs(count: int) -> str:
+    for unit, factor in (("T", 1e12), ("G", 1e9)):
+        if count >= factor:
+            return f"{count / factor:.2f} {unit}"
+    return f"{count / 1e6:.1f} M"

@@ -12,7 +12,6 @@ from narrows.networks.catalogue import CATALOGUE, TASKS, Design, Score
 from narrows.units import format_bytes
 
 if TYPE_CHECKING:
-    from torch import nn
     from torch.export import ExportedProgram
 
 __all__ = ["Budget", "Candidate", "Costs", "SecondsOf", "choose"]
@@ -138,30 +137,44 @@ def choose(
     if budget.seconds is not None and seconds_of is None:
         raise InputError("a latency needs a machine's profile to predict it from")
     found = []
+    at_start = _warmed_up()
     for design in designs:
         if task in design.tasks:
             if progress:
                 progress(design.name)
-            found.append(_candidate(design, bands, height, width, budget, seconds_of))
+            found.append(_candidate(design, bands, height, width, budget, seconds_of, at_start))
     return [*_ranked([c for c in found if c.fits], bands), *(c for c in found if not c.fits)]
 
 
 def _candidate(
-    design: Design, bands: int, height: int, width: int, budget: Budget, seconds_of: SecondsOf | None
+    design: Design, bands: int, height: int, width: int, budget: Budget, seconds_of: SecondsOf | None, at_start: int
 ) -> Candidate:
     try:
         line = design.line(bands)
     except ValueError as error:
         return Candidate(design, None, None, (str(error),))
     try:
-        costs = _costs(design.build(bands).eval(), bands, height, width, budget, seconds_of)
+        costs = _costs(design, bands, height, width, budget, seconds_of, at_start)
     except CaptureError as error:
         return Candidate(design, line, None, (str(error),))
     return Candidate(design, line, costs, tuple(_reasons(costs, bands, width, budget)))
 
 
+def _warmed_up() -> int:
+    """Bytes that the process holds once everything that a plan and a cost import has been imported."""
+    from torch import nn
+
+    import narrows
+    from narrows.streaming.memory import resident_now
+
+    tiny = nn.Conv2d(1, 1, 1).eval()
+    narrows.plan(tiny, 8, 8)
+    narrows.cost(tiny, 8, 8)
+    return resident_now()
+
+
 def _costs(
-    model: nn.Module, bands: int, height: int, width: int, budget: Budget, seconds_of: SecondsOf | None
+    design: Design, bands: int, height: int, width: int, budget: Budget, seconds_of: SecondsOf | None, at_start: int
 ) -> Costs:
     import torch
 
@@ -169,15 +182,20 @@ def _costs(
     from narrows.rowgraph.capture import export_at
     from narrows.streaming.memory import resident_now
 
-    totals = narrows.cost(model, height, width, channels=bands, bits=budget.bits).totals
-    barrier = None
+    # What the designs before this one left in the process is none of its memory.
+    left = max(resident_now() - at_start, 0)
+    model = design.build(bands).eval()
+    barrier, allowed = None, None if budget.memory is None else budget.memory + left
     try:
-        memory = narrows.plan(model, height, width, channels=bands, memory=budget.memory).peak
+        memory = narrows.plan(model, height, width, channels=bands, memory=allowed).peak - left
     except BudgetError as error:
-        memory = error.smallest
+        memory = error.smallest - left
     except NotStreamableError as error:
         barrier = str(error).partition(";")[0]
-        memory = resident_now() + totals["peak_bytes"]
+    totals = narrows.cost(model, height, width, channels=bands, bits=budget.bits).totals
+    if barrier is not None:
+        weights = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
+        memory = at_start + weights + totals["peak_bytes"]
     seconds = None
     if seconds_of is not None:
         blank = torch.zeros(1, 1, 1, 1).expand(1, bands, height, width)
