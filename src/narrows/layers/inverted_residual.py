@@ -27,7 +27,8 @@ class InvertedResidual(nn.Module):
         kernel: odd side of the depthwise kernel.
         activation: makes the activation; ReLU6 in MobileNetV2.
         squeeze: squeeze-and-excitation, in MobileNetV3's form, after the depthwise convolution. It is a barrier.
-        epsilon, momentum: of the batch norms.
+        epsilon: of the batch norms.
+        momentum: of the batch norms.
     """
 
     def __init__(

@@ -19,7 +19,8 @@ class ThreeWaySeparable(nn.Module):
     output. The vertical part alone keeps lines, ``rows - 1`` of them for each input channel.
 
     Args:
-        rows, columns: odd sizes of the vertical and of the horizontal kernel.
+        rows: odd size of the vertical kernel.
+        columns: odd size of the horizontal kernel.
     """
 
     def __init__(self, channels_in: int, channels_out: int, rows: int = 3, columns: int = 3) -> None:
