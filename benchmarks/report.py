@@ -58,6 +58,10 @@ COLUMNS = {
         "constant_MB",
         "ratio",
     ],
+    "counters": [
+        *("network", "by_hand", "narrows", "torch", "fvcore", "torchinfo", "thop"),
+        *("ptflops, pytorch", "ptflops, aten", "calflops"),
+    ],
     "peers": ["network", "size", "way", "seconds", "peak_MB", "added_MB", "largest_difference", "said"],
 }
 SCRIPTS = {"memory_maps": "memory.py --maps --networks dilated --name memory_maps"}

@@ -15,9 +15,10 @@ from torch.export import ExportedProgram
 
 from narrows.costing.calls import Traced, trace
 from narrows.costing.eager import eager_peak
+from narrows.costing.field import effective_field, row_field
 from narrows.costing.lines import line_costs
 from narrows.costing.modules import module_costs, parameters_of
-from narrows.costing.report import CostReport, Growth, Lines, Peak, Predictor
+from narrows.costing.report import CostReport, Field, Growth, Lines, Peak, Predictor
 from narrows.costing.structure import dependencies, longest_chain, parallel_branches
 from narrows.errors import BudgetError, CaptureError, InputError, NotStreamableError
 from narrows.rowgraph.capture import capture
@@ -225,7 +226,24 @@ def _with_field(
     kind: torch.dtype,
     effective: bool,
 ) -> CostReport:
-    return report
+    found = row_field(graph) if graph is not None else None
+    notes = list(report.notes)
+    if effective and (not isinstance(held, torch.nn.Module) or len(report.inputs) != 1 or len(report.inputs[0]) != 4):
+        notes.append("effective receptive field: it is measured for modules with one image")
+    elif effective and isinstance(held, torch.nn.Module):
+        rows = found.rows if found is not None else report.height
+        try:
+            high, wide, crop = effective_field(held, report.inputs[0], kind, rows)
+        except Exception as error:  # whatever the network raises on a crop
+            notes.append(f"effective receptive field: the network doesn't run on a crop ({type(error).__name__})")
+        else:
+            base = found or Field(report.height, None, 0, 0, None, None, whole=True)
+            found = replace(base, effective_rows=high, effective_columns=wide, crop=crop)
+            if crop[0] < min(rows, report.height):
+                notes.append(
+                    f"effective receptive field: measured on {crop[0]} x {crop[1]}, less than the field itself"
+                )
+    return replace(report, field=found, notes=tuple(notes))
 
 
 _GROWING = ("macs", "bytes_read", "bytes_written", "peak_bytes", "eager_peak_bytes", "line_buffer_bytes", "delay_rows")

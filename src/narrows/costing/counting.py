@@ -117,6 +117,7 @@ def macs_of_call(func: Any, call: Call, *, is_view: bool) -> int | None:
 def _multiplies_nothing(func: Any, call: Call) -> bool:
     return (
         torch.Tag.pointwise in func.tags
+        or func.namespace == "prim"
         or is_elementwise(func, call)
         or _name(call) in _WITHOUT_PRODUCTS
         or f"{_name(call)}_" in _WITHOUT_PRODUCTS

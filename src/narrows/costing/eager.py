@@ -1,7 +1,8 @@
 """What the user's own Python holds: its forward functions run on tensors without memory.
 
 Local variables, `nn.Sequential`, in-place operators and lists hold what they hold; nothing is modelled. Every operator
-that PyTorch dispatches is seen, so also what composites such as `nn.LSTM` make on the way.
+that PyTorch dispatches is seen, so also what composites such as `nn.LSTM` make on the way. Only what kernels take for
+themselves is computed (`scratch.py`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch
 from torch._subclasses import FakeTensorMode
 
 from narrows.costing.report import Peak
+from narrows.costing.scratch import scratch_bytes
 from narrows.costing.storages import Storages, source_now
 
 __all__ = ["eager_peak"]
@@ -38,11 +40,8 @@ def eager_peak(model: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str,
         torch.nn.modules.module.register_module_forward_hook(leave, always_call=True),
     ]
     mode = FakeTensorMode(allow_non_fake_inputs=True)
-    storages = Storages(lambda: (stack[-1], source_now()))
-    # PyTorch's fused transformer kernels know no tensors without memory.
-    fast = torch.backends.mha.get_fastpath_enabled()
+    storages = Storages(lambda: (stack[-1], source_now()), scratch=scratch_bytes)
     try:
-        torch.backends.mha.set_fastpath_enabled(False)
         with mode, torch.no_grad():
             held = _fakes(model, mode)
             for tensor in held.values():
@@ -59,7 +58,6 @@ def eager_peak(model: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str,
         reason = (str(error).strip().splitlines() or [""])[0]
         return f"its Python can't be run without values ({type(error).__name__}: {reason})"
     finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
         for hook in hooks:
             hook.remove()
     return storages.peak()

@@ -55,6 +55,7 @@ class _Storage:
 class _Moment:
     bytes: int = 0
     event: int = 0
+    scratch: int = 0
     alive: list[_Storage] = field(default_factory=list)
 
 
@@ -64,18 +65,21 @@ class Storages(TorchDispatchMode):
     Args:
         where: tells the module path and the source line of what runs now.
         listener: is told of each operator: function, arguments, keyword arguments, result. It must not keep them.
+        scratch: bytes that the kernel of an operator takes for itself: of function, arguments and result.
     """
 
     def __init__(
         self,
         where: Callable[[], tuple[str, str | None]] | None = None,
         listener: Callable[[Any, Any, Any, Any], None] | None = None,
+        scratch: Callable[[Any, Any, Any], int] | None = None,
     ):
         super().__init__()
         self.events: list[Event] = []
         self.now = 0
         self._where = where or (lambda: ("", source_now()))
         self._listener = listener
+        self._scratch = scratch
         self._live: dict[int, _Storage] = {}
         self._peak = _Moment()
         self._count = 0
@@ -119,7 +123,7 @@ class Storages(TorchDispatchMode):
         for tensor in tensors_in(result):
             if tensor.untyped_storage()._cdata not in self._live:
                 self._add(tensor, tensor.untyped_storage().nbytes(), place)
-        self._look(place)
+        self._look(place, self._scratch(func, args, result) if self._scratch is not None else 0)
         if self._listener is not None:
             self._listener(func, args, kwargs, result)
         return result
@@ -129,6 +133,8 @@ class Storages(TorchDispatchMode):
         events, moment = self.events, self._peak
         at = events[moment.event] if events else Event("", "", None)
         held = []
+        if moment.scratch:
+            held.append(Held(f"scratch of {at.name}", at.module, at.source, (), moment.scratch, at.name, False))
         for storage in moment.alive:
             if not storage.bytes:
                 continue
@@ -161,11 +167,12 @@ class Storages(TorchDispatchMode):
             self.now += count
         return known
 
-    def _look(self, place: int) -> None:
+    def _look(self, place: int, scratch: int = 0) -> None:
+        total = self.now + scratch
         if self.events:
-            self.events[place].held = max(self.events[place].held, self.now)
-        if self.now > self._peak.bytes:
-            self._peak = _Moment(self.now, place, list(self._live.values()))
+            self.events[place].held = max(self.events[place].held, total)
+        if total > self._peak.bytes:
+            self._peak = _Moment(total, place, scratch, list(self._live.values()))
 
 
 def _short(func: Any) -> str:

@@ -139,8 +139,7 @@ def _field(report: CostReport) -> str:
         return ""
     if found.whole:
         return "the whole image"
-    columns = "?" if found.columns is None else str(found.columns)
-    return f"{found.rows} x {columns}, {found.below} rows below"
+    return f"{found.rows} rows, {found.below} of them below"
 
 
 def _effective(report: CostReport) -> str:
