@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from narrows.costing.cost import cost
     from narrows.costing.report import CostReport
+    from narrows.networks.with_attention import with_attention
     from narrows.streaming.plan import Plan
     from narrows.streaming.stream import plan, stream, stream_rows
 
 __version__ = "0.1.0"
-__all__ = ["CostReport", "Plan", "cost", "plan", "stream", "stream_rows"]
+__all__ = ["CostReport", "Plan", "cost", "plan", "stream", "stream_rows", "with_attention"]
 
 _HOMES = {
     "CostReport": "narrows.costing.report",
@@ -21,6 +22,7 @@ _HOMES = {
     "plan": "narrows.streaming.stream",
     "stream": "narrows.streaming.stream",
     "stream_rows": "narrows.streaming.stream",
+    "with_attention": "narrows.networks.with_attention",
 }
 
 

@@ -1,4 +1,4 @@
-"""Bytes, as people write them."""
+"""Bytes and seconds, as people write them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 from narrows.errors import InputError
 
-__all__ = ["format_bytes", "parse_bytes"]
+__all__ = ["format_bytes", "parse_bytes", "parse_seconds"]
 
 _FACTORS = {"": 1, "B": 1}
 for _power, _letter in enumerate("KMGT", start=1):
@@ -27,6 +27,21 @@ def parse_bytes(text: str | int) -> int:
     if not match or match[2].upper() not in _FACTORS:
         raise InputError(f"'{text}' is not an amount of memory; write it as 600MB, 1GB or 1.5GiB")
     return int(float(match[1]) * _FACTORS[match[2].upper()])
+
+
+def parse_seconds(text: str | float) -> float:
+    """Seconds named by `text`: ``"60s"``, ``"200ms"``, ``"2min"``, ``"1h"``, or a plain number.
+
+    Raises:
+        InputError: `text` is no length of time.
+    """
+    if not isinstance(text, str):
+        return float(text)
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-zµ]*)\s*", text)
+    factors = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "min": 60.0, "h": 3600.0}
+    if not match or match[2].lower() not in factors:
+        raise InputError(f"'{text}' is not a length of time; write it as 60s, 200ms or 2min")
+    return float(match[1]) * factors[match[2].lower()]
 
 
 def format_bytes(count: float) -> str:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,10 +14,18 @@ from narrows.networks.unet import unet
 FACTORIES = {
     "unet": unet,
     "unet, bilinear": lambda **arguments: unet(transposed=False, **arguments),
+    "unet x 4": lambda **arguments: unet(width=4, multiplier=4, **arguments),
     "convnext": convnext_dense,
     "dilated": dilated,
     "pyramid": two_output_pyramid,
 }
+
+
+def _unet_parameters(bands, widths):
+    """Transposed 2 x 2 convolutions have a bias, padded 3 x 3 ones a batch norm; one output channel."""
+    steps = list(pairwise(widths))
+    encoder = sum(9 * a * b + 9 * b * b + 4 * b for a, b in pairwise([bands, *widths]))
+    return encoder + sum(4 * b * a + a + 9 * 2 * a * a + 9 * a * a + 4 * a for a, b in steps) + widths[0] + 1
 
 
 @pytest.fixture(params=FACTORIES)
@@ -33,6 +43,8 @@ def full(output):
         # Convolutions, each with the weight and bias of its batch norm, two a level; 1 x 1 head.
         ("unet, bilinear", 1_812_449),
         ("unet", 1_812_449 + 3 * sum(2 * width * width for width in (16, 32, 64, 128))),
+        ("unet", _unet_parameters(6, [16, 32, 64, 128, 256])),
+        ("unet x 4", _unet_parameters(6, [4, 16, 64, 256, 1024])),
         ("convnext", 421_921),
         ("dilated", (6 * 9 + 1) * 16 + 6 * (9 * 16 * 16 + 2 * 16) + 17),
         ("pyramid", 300_482),
@@ -95,6 +107,17 @@ def test_a_convnext_block_is_what_the_paper_draws():
     y = F.conv2d(y, block.project.weight[..., None, None], block.project.bias)
     with torch.inference_mode():
         torch.testing.assert_close(block(x), x + 0.5 * y)
+
+
+@pytest.mark.parametrize(("multiplier", "share"), [(2, 2), (4, 1)])
+def test_a_unet_holds_half_as_much_at_each_level_or_as_much(multiplier, share):
+    network, held = unet(width=4, multiplier=multiplier).eval(), []
+    hooks = [block.register_forward_hook(lambda *call: held.append(call[-1].numel())) for block in network.encoder]
+    with torch.inference_mode():
+        network(torch.rand(1, 6, 64, 32))
+    for hook in hooks:
+        hook.remove()
+    assert held == [4 * 64 * 32 // share**level for level in range(5)]
 
 
 def test_the_dilated_networks_reach_is_as_documented():

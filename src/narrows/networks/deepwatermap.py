@@ -5,65 +5,18 @@ L. F. Isikdogan, A. C. Bovik, P. Passalacqua, "Seeing Through the Clouds With De
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from narrows.layers.constant_memory import ConstantMemoryDown, ConstantMemoryUp, ResidualPair
+from narrows.layers.same import SameConvNorm, same_padding
 
 __all__ = ["AsPublished", "DeepWaterMapV2", "SameConvNorm", "deepwatermap_v2", "same_padding"]
 
 _STRIDE = 16
 _MULTIPLE = 32
 _SHARPNESS = 16.0
-
-
-def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
-    """Zeros that TensorFlow's "same" padding puts before and after `size` elements.
-
-    The output has ceil(size / stride) elements; where the total is odd, the larger half comes after. A kernel of 5
-    at stride 2 has (1, 2) on even sizes and (2, 2) on odd ones.
-    """
-    outputs = -(-size // stride)
-    total = max((outputs - 1) * stride + kernel - size, 0)
-    return total // 2, total - total // 2
-
-
-class SameConvNorm(nn.Module):
-    """Convolution without bias under TensorFlow's "same" padding, Keras' batch norm and, unless `relu` is false, ReLU.
-
-    (N, channels_in, H, W) to (N, channels_out, ceil(H / stride), ceil(W / stride)).
-    """
-
-    def __init__(self, channels_in: int, channels_out: int, kernel: int, *, stride: int = 1, relu: bool = True) -> None:
-        super().__init__()
-        self.relu = relu
-        # At stride 1 and an odd kernel the padding is the same on both sides at every size.
-        padding = kernel // 2 if stride == 1 else 0
-        self.convolution = nn.Conv2d(channels_in, channels_out, kernel, stride, padding, bias=False)
-        self.norm = nn.BatchNorm2d(channels_out, eps=1e-3, momentum=0.01)
-        nn.init.kaiming_uniform_(self.convolution.weight, nonlinearity="relu")
-
-    def forward(self, x: Tensor) -> Tensor:
-        kernel, stride = self.convolution.kernel_size[0], self.convolution.stride[0]
-        if stride > 1:
-            height, width = x.shape[-2:]
-            x = F.pad(x, (*same_padding(width, kernel, stride), *same_padding(height, kernel, stride)))
-        x = self.norm(self.convolution(x))
-        return F.relu(x) if self.relu else x
-
-
-class _Unit(nn.Module):
-    """Two convolutions, the second's output added to the first's."""
-
-    def __init__(self, first: SameConvNorm, second: SameConvNorm) -> None:
-        super().__init__()
-        self.first = first
-        self.second = second
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.first(x)
-        return x + self.second(x)
 
 
 class DeepWaterMapV2(nn.Module):
@@ -94,15 +47,9 @@ class DeepWaterMapV2(nn.Module):
         super().__init__()
         widths = (4, 16, 64, 256, 1024)
         self.entry = SameConvNorm(6, widths[0], 1, relu=False)
-        self.encoder = nn.ModuleList(
-            _Unit(SameConvNorm(fine, coarse, 5, stride=2), SameConvNorm(coarse, coarse, 3))
-            for fine, coarse in pairwise(widths)
-        )
-        self.bottleneck = _Unit(SameConvNorm(widths[-1], widths[-1], 3), SameConvNorm(widths[-1], widths[-1], 3))
-        self.decoder = nn.ModuleList(
-            nn.Sequential(nn.PixelShuffle(2), _Unit(SameConvNorm(width, width, 3), SameConvNorm(width, width, 3)))
-            for width in reversed(widths[:-1])
-        )
+        self.encoder = nn.ModuleList(ConstantMemoryDown(width) for width in widths[:-1])
+        self.bottleneck = ResidualPair(SameConvNorm(widths[-1], widths[-1], 3), SameConvNorm(widths[-1], widths[-1], 3))
+        self.decoder = nn.ModuleList(ConstantMemoryUp(width) for width in reversed(widths[:-1]))
         self.head = SameConvNorm(widths[0], 1, 1, relu=False)
 
     def forward(self, scene: Tensor) -> Tensor:

@@ -23,16 +23,20 @@ class UNet(nn.Module):
     Where a side is odd, pooling rounds up and what is scaled up again is cropped to the skip it meets.
 
     Args:
-        width: channels at full resolution; they double with each halving.
+        width: channels at full resolution.
         depth: halvings.
+        multiplier: of the channels at each halving. 2, as in the paper, halves what a level holds, so that full
+            resolution holds most; 4 keeps it as it is, with fewer channels at full resolution for the same cost.
         transposed: scale up by transposed 2 x 2 convolutions; otherwise by bilinear interpolation to the skip's size
             and a 1 x 1 convolution.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, width: int, depth: int, transposed: bool) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, width: int, depth: int, transposed: bool, multiplier: int = 2
+    ) -> None:
         super().__init__()
         self.transposed = transposed
-        widths = [width << level for level in range(depth + 1)]
+        widths = [width * multiplier**level for level in range(depth + 1)]
         self.encoder = nn.ModuleList(_pair(a, b) for a, b in pairwise([in_channels, *widths]))
         self.pool = nn.MaxPool2d(2, ceil_mode=True)
         steps = list(pairwise(reversed(widths)))
@@ -60,9 +64,16 @@ class UNet(nn.Module):
         return self.head(x)
 
 
-def unet(in_channels: int = 6, out_channels: int = 1, width: int = 16, depth: int = 4, transposed: bool = True) -> UNet:
+def unet(
+    in_channels: int = 6,
+    out_channels: int = 1,
+    width: int = 16,
+    depth: int = 4,
+    transposed: bool = True,
+    multiplier: int = 2,
+) -> UNet:
     """A U-Net with random weights, in training mode."""
-    return UNet(in_channels, out_channels, width, depth, transposed)
+    return UNet(in_channels, out_channels, width, depth, transposed, multiplier)
 
 
 def _pair(channels_in: int, channels_out: int) -> nn.Sequential:
