@@ -75,8 +75,13 @@ def captured(
     model: torch.nn.Module | ExportedProgram,
     shapes: Sequence[Shape] | Mapping[str, Shape],
     dtypes: Sequence[torch.dtype] | Mapping[str, torch.dtype],
+    *,
+    fold: bool = True,
 ) -> RowGraph:
     """The row graph of `model` for inputs of these whole shapes (N, C, H, W) and dtypes.
+
+    With `fold`, batch norm and ReLU become part of the convolution that alone feeds them, as in a streamed run; without
+    it they stay operators of their own, as the user's Python runs them.
 
     It is kept for the next call with the same network, unchanged: its weights, every module's mode and every plain
     attribute count. A module whose attributes can't be pickled is captured anew each time.
@@ -87,14 +92,15 @@ def captured(
     named: dict[Any, Shape] = dict(shapes) if isinstance(shapes, Mapping) else dict(enumerate(shapes))
     typed: dict[Any, torch.dtype] = dict(dtypes) if isinstance(dtypes, Mapping) else dict(enumerate(dtypes))
     content = _content(model) if isinstance(model, torch.nn.Module) else None
-    key = (content, tuple((name, tuple(shape), typed[name]) for name, shape in named.items()))
+    key = (content, fold, tuple((name, tuple(shape), typed[name]) for name, shape in named.items()))
     known = _cache.setdefault(model, {}) if content is not None else {}
     if key not in known:
-        known.clear()
+        for stale in [other for other in known if other[0] != content or other[1] == fold]:
+            del known[stale]
         blank = {name: torch.zeros((1,) * len(s), dtype=typed[name]).expand(s) for name, s in named.items()}
         args = [] if isinstance(shapes, Mapping) else list(blank.values())
         kwargs = {str(name): tensor for name, tensor in blank.items()} if isinstance(shapes, Mapping) else {}
-        known[key] = _capture(model, args, kwargs)
+        known[key] = _capture(model, args, kwargs, fold)
     return known[key]
 
 
@@ -111,9 +117,9 @@ def _content(model: torch.nn.Module) -> Any:
         return None
 
 
-def _capture(model: torch.nn.Module | ExportedProgram, args: list[Any], kwargs: dict[str, Any]) -> RowGraph:
+def _capture(model: torch.nn.Module | ExportedProgram, args: list[Any], kwargs: dict[str, Any], fold: bool) -> RowGraph:
     if isinstance(model, torch.nn.Module):
-        return capture(export_at(model, args, kwargs))
+        return capture(export_at(model, args, kwargs), fold=fold)
     wanted = [tuple(tensor.shape) for tensor in (*args, *kwargs.values())]
     held = [tuple(shape) for shape in _program_shapes(model)]
     if all(isinstance(size, int) for shape in held for size in shape):
@@ -121,7 +127,7 @@ def _capture(model: torch.nn.Module | ExportedProgram, args: list[Any], kwargs: 
             raise CaptureError(
                 f"the exported program takes inputs of {held} only; export it with dynamic sizes to run it at {wanted}"
             )
-        return capture(model)
+        return capture(model, fold=fold)
     module = model.module()
     module.training = False
-    return capture(export_at(module, args, kwargs))
+    return capture(export_at(module, args, kwargs), fold=fold)
