@@ -6,13 +6,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from narrows.guidelines.checking import check
+    from narrows.guidelines.core.finding import CheckReport
     from narrows.streaming.plan import Plan
     from narrows.streaming.stream import plan, stream, stream_rows
 
 __version__ = "0.1.0"
-__all__ = ["Plan", "plan", "stream", "stream_rows"]
+__all__ = ["CheckReport", "Plan", "check", "plan", "stream", "stream_rows"]
 
 _HOMES = {
+    "CheckReport": "narrows.guidelines.core.finding",
+    "check": "narrows.guidelines.checking",
     "Plan": "narrows.streaming.plan",
     "plan": "narrows.streaming.stream",
     "stream": "narrows.streaming.stream",

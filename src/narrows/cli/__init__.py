@@ -21,6 +21,7 @@ _COMMANDS = {
     "water": ("narrows.cli.water", "water"),
     "run": ("narrows.cli.run", "run"),
     "plan": ("narrows.cli.plan", "plan"),
+    "check": ("narrows.cli.check", "check"),
     "import-deepwatermap": ("narrows.cli.import_deepwatermap", "command"),
 }
 
@@ -62,6 +63,8 @@ def narrows() -> None:
         narrows water LC09_L2SP_231062_20230723 -o water.tif --memory 1GB
     What would a network hold at this size?
         narrows plan mynet.py:build --size 7741x7591 --memory 512MB
+    Which of its choices cost more here than they bring?
+        narrows check mynet.py:build --size 1024x1024
     """
 
 
