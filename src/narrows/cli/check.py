@@ -30,7 +30,8 @@ __all__ = ["check"]
         narrows check mynet.py:build --size 1024x1024 --no-experiments --strict
 
     Findings can be silenced, each with a reason: by --silence, by a table [tool.narrows.silence] in pyproject.toml (or
-    the file that --silence-file names), or by a comment "# narrows: ignore[G1] reason" at the line that a finding names.
+    the file that --silence-file names), or by a comment "# narrows: ignore[G1] reason" at the line that a finding
+    names.
     """,
 )
 @click.argument("model")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from math import exp, log
 
@@ -64,21 +64,28 @@ def _experiment(widths: Widths, convs: list[Conv]) -> tuple[Experiment | None, s
         return None, why or "its widths are tied to each other"
     middle = {h: exp(sum(log(widths.count(g)) for g in groups) / len(groups)) for h, groups in by_height.items()}
 
-    def make(scale: int) -> dict[int, int]:
-        return {g: _rounded(middle[h] * scale / _UNIT) for h, groups in by_height.items() for g in groups}
+    def made(step: int) -> Callable[[int], dict[int, int]]:
+        def make(scale: int) -> dict[int, int]:
+            return {
+                g: max(step, round(middle[h] * scale / _UNIT / step) * step)
+                for h, groups in by_height.items()
+                for g in groups
+            }
 
-    try:
-        solved = widths.solve(make, 16 * _UNIT)
-    except NotTriable as error:
-        return None, str(error)
+        return make
+
+    solved = None
+    for step in (8, 4, 1):
+        try:
+            solved = widths.solve(made(step), 16 * _UNIT)
+            break
+        except NotTriable as error:
+            why = str(error)
+    if solved is None:
+        return None, why
     counts = [solved.widths[next(iter(groups))] for _, groups in sorted(by_height.items(), reverse=True)]
     title = f"one width along each resolution ({', '.join(str(c) for c in counts)})"
     return Experiment(title, widths.change(solved.widths), macs_ratio=solved.ratio), ""
-
-
-def _rounded(width: float) -> int:
-    """To a multiple of 8 where that is a small change."""
-    return max(8, round(width / 8) * 8) if width >= 24 else max(1, round(width))
 
 
 GUIDELINE = Guideline(

@@ -129,7 +129,9 @@ def _findings(
 ) -> Iterable[Finding]:
     suspicions = sorted(guideline.find(subject), key=lambda s: -s.weight)
     tried = 0
-    for suspicion in suspicions:
+    for seen in suspicions:
+        # Networks that are sequences of layers make their calls inside torch: name the class instead.
+        suspicion = dataclasses.replace(seen, source=seen.source or subject.class_line(seen.module))
         reason = _silenced(guideline, suspicion, subject, silences)
         if reason is not None:
             yield _finding(guideline, suspicion, "silenced", why=reason)

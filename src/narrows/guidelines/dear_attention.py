@@ -33,7 +33,7 @@ def find(subject: Subject) -> Iterator[Suspicion]:
         moved / max(sum(subject.moved(n) for n in subject.nodes), 1),
         None
         if why
-        else Experiment(title, with_replacements({p: lambda old: nn.Identity() for p in paths}), "excess", ratio),
+        else Experiment(title, with_replacements({p: lambda old: nn.Identity() for p in paths}), macs_ratio=ratio),
         why,
         places=len(gates),
         modules=tuple(gate.module or gate.product.module for gate in gates),

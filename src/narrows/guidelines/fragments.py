@@ -20,6 +20,8 @@ SHARE = 0.02
 
 def find(subject: Subject) -> Iterator[Suspicion]:
     paths = {path for conv in subject.convs for path in _around(conv.node.module)}
+    # Lists of modules are never called themselves.
+    paths = {path for path in paths if not isinstance(subject.module(path), (nn.ModuleList, nn.ModuleDict))}
     broad = {path: most for path in paths if (most := _parallel(subject, path)) >= BRANCHES}
     inner = [path for path in broad if not any(other != path and within(other, path) for other in broad)]
     by_kind: dict[tuple[type, int], list[str]] = {}

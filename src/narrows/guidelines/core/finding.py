@@ -25,7 +25,7 @@ class Outcome:
 
     Attributes:
         sentence: the measurement in words.
-        gain: how many times faster (or smaller, where bytes count) the changed network is; below 1 it is slower (larger).
+        gain: how many times faster (where bytes count, smaller) the changed network is; below 1 it is worse.
         ratio: the gain in time with its interval and noise; None where memory was measured.
         bytes: peak of the user's network and of the changed one; None where time was measured.
         size: rows and columns that were run.

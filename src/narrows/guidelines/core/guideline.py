@@ -27,9 +27,8 @@ class Experiment:
     Attributes:
         title: what was changed, as the subject of a sentence: ``"equal width (64 to 64)"``.
         change: edits a deep copy of the user's network in place, or returns what stands in for it; raises `NotTriable`.
-        judged_by: ``"time"``; ``"memory"``, the peak of what PyTorch allocates for one image; ``"cost"``, the time that
-            an addition takes, which passes while it is small; ``"excess"``, the time that a removal saves, beyond the
-            operations that it saves.
+        judged_by: ``"time"``, where being faster must go beyond the operations saved; ``"memory"``, the peak of
+            what PyTorch allocates for one image; ``"cost"``, the time that an addition takes, which passes while it is small.
         macs_ratio: multiply-accumulates of the changed network over those of the user's.
         same_result: the changed network must give the same numbers, and this is checked.
         size: rows and columns for the changed network where it is the image's size that changes.
@@ -39,7 +38,7 @@ class Experiment:
 
     title: str
     change: Change
-    judged_by: Literal["time", "memory", "cost", "excess"] = "time"
+    judged_by: Literal["time", "memory", "cost"] = "time"
     macs_ratio: float = 1.0
     same_result: bool = False
     size: Callable[[int, int], tuple[int, int]] | None = None

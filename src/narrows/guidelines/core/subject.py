@@ -11,7 +11,6 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 from torch.export import ExportedProgram
 
@@ -230,9 +229,19 @@ class Subject:
                     found.append(Path(name))
         return found
 
-    def dtype(self) -> torch.dtype:
-        kinds = self.dtypes.values() if isinstance(self.dtypes, Mapping) else self.dtypes
-        return next(iter(kinds))
+    def class_line(self, path: str) -> str | None:
+        """Where the class of the module at `path`, or of the next around it outside torch, begins: ``"net.py:12"``."""
+        if self.model is None:
+            return None
+        parts = path.split(".") if path else []
+        for depth in range(len(parts), -1, -1):
+            kind = type(self.module(".".join(parts[:depth])))
+            if kind.__module__.partition(".")[0] not in ("torch", "builtins"):
+                try:
+                    return f"{os.path.basename(inspect.getfile(kind))}:{inspect.getsourcelines(kind)[1]}"
+                except (TypeError, OSError):
+                    continue
+        return None
 
 
 def common_path(paths: Iterable[str]) -> str:
