@@ -4,9 +4,9 @@
     python benchmarks/dead_units.py --seeds 2 --steps 50 --no-plot
 
 Each network has four bottlenecks of 2, 4, 8 or 16 channels between layers of 32, and learns to give back smooth random
-images. All start from He's initialisation and train alike: Adam, the same rate, the same images for each seed. A network has
-collapsed if it ends no better than the best constant. Dead units are counted by `narrows.training.DeadUnits` over images
-not seen in training.
+images. All start from He's initialisation and train alike: Adam, the same rate, the same images for each seed. A
+network has collapsed if it ends no better than the best constant. Dead units are counted by
+`narrows.training.DeadUnits` over images not seen in training.
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ COLUMNS = {
     "deepwatermap_strips": ["size", "way", "seconds_median", "spread", "ratio", "peak_MB"],
     "full_scene": ["what", "budget", "seconds", "against_rasterio", "peak_MB"],
     "rows_constant": ["rows", "width", "us_per_row", "against_median", "spread", "peak_MB"],
+    "dead_units": ["width", "end", "seeds", "collapsed", "dead_units", "loss_median"],
     "peers": ["network", "size", "way", "seconds", "peak_MB", "added_MB", "largest_difference", "said"],
 }
 SCRIPTS = {"memory_maps": "memory.py --maps --networks dilated --name memory_maps"}

@@ -27,8 +27,8 @@ class Experiment:
     Attributes:
         title: what was changed, as the subject of a sentence: ``"equal width (64 to 64)"``.
         change: edits a deep copy of the user's network in place, or returns what stands in for it; raises `NotTriable`.
-        judged_by: ``"time"``, where being faster must go beyond the operations saved; ``"memory"``, the peak of
-            what PyTorch allocates for one image; ``"cost"``, the time that an addition takes, which passes while it is small.
+        judged_by: ``"time"``, where being faster must go beyond the operations saved; ``"memory"``, the peak of what
+            PyTorch allocates for one image; ``"cost"``, the time that an addition takes, which passes while small.
         macs_ratio: multiply-accumulates of the changed network over those of the user's.
         same_result: the changed network must give the same numbers, and this is checked.
         size: rows and columns for the changed network where it is the image's size that changes.
