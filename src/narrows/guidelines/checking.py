@@ -88,6 +88,9 @@ def check(
         inputs = [(batch, channels, height, width)]
     kind = dtype or dtype_of(held) or torch.float32
     dtypes: Any = dict.fromkeys(inputs, kind) if isinstance(inputs, Mapping) else [kind for _ in inputs]
+    shapes = list(inputs.values() if isinstance(inputs, Mapping) else inputs)
+    if not any(len(shape) >= 3 for shape in shapes):
+        raise InputError(f"none of the inputs {shapes} is an image (N, C, H, W)")
     subject = Subject(held, inputs, dtypes)
     bench = Bench(subject, measurer or ThisMachine(), room, seconds) if experiments and subject.model else None
     findings: list[Finding] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from narrows.guidelines.core.guideline import Experiment, Guideline, Suspicion
+from narrows.guidelines.core.guideline import Experiment, Guideline, NotTriable, Suspicion
 from narrows.guidelines.core.subject import Subject, common_path
 from narrows.guidelines.core.widths import widths_of
 
@@ -57,13 +57,19 @@ def _aliased_rows(subject: Subject) -> Iterator[Suspicion]:
     stride = subject.width * subject.image.itemsize
     if not subject.width or stride % PAGE:
         return
+
+    def wider(height: int, width: int) -> tuple[int, int]:
+        if width != subject.width:
+            raise NotTriable("rows of this width don't fit into the memory or time of an experiment")
+        return height, width + _WIDER
+
     yield Suspicion(
         "",
         None,
         f"rows of {subject.width} columns lie {stride:,} bytes apart, a multiple of {PAGE:,}",
         "pad the image by a few columns, or cut it otherwise",
         0.0,
-        Experiment(f"{_WIDER} columns more, for each pixel,", lambda model: None, size=lambda h, w: (h, w + _WIDER)),
+        Experiment(f"{_WIDER} columns more, for each pixel,", lambda model: None, size=wider),
         "",
     )
 

@@ -22,7 +22,7 @@ def find(subject: Subject) -> Iterator[Suspicion]:
         if (
             conv.channels_out <= NARROW
             and len(readers) == 1
-            and readers[0].operator in RECTIFIERS
+            and _rectifies(subject, readers[0])
             and not subject.is_output(end)
         ):
             by_width.setdefault(conv.channels_out, []).append((conv, readers[0]))
@@ -48,6 +48,13 @@ def find(subject: Subject) -> Iterator[Suspicion]:
             places=len(found),
             modules=tuple(conv.node.module for conv, _ in found),
         )
+
+
+def _rectifies(subject: Subject, node: Node) -> bool:
+    """PyTorch writes ReLU6 as a hard tangent from 0 to 6: the module tells it from others."""
+    if node.operator == "hardtanh":
+        return isinstance(subject.module(node.module), nn.ReLU6)
+    return node.operator in RECTIFIERS
 
 
 GUIDELINE = Guideline(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Mapping
+from math import ceil
 from typing import Any, Protocol
 
 import torch
@@ -47,7 +48,7 @@ class ThisMachine:
 
     def seconds(self, runs: Mapping[str, Run], limit: float) -> dict[str, list[float]]:
         longest = max(self.once(run) for run in runs.values())
-        repeats = max(1, -(-_SHORTEST // max(longest, 1e-6)).__int__()) if longest < _SHORTEST else 1
+        repeats = max(1, ceil(_SHORTEST / max(longest, 1e-6)))
         fewest, most = _ROUNDS
         rounds = int(limit / max(longest * repeats * len(runs), 1e-6))
         taken: dict[str, list[float]] = {name: [] for name in runs}
@@ -74,6 +75,8 @@ class ThisMachine:
         begun = self._clock()
         for _ in range(repeats):
             run()
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            torch.cuda.synchronize()
         return (self._clock() - begun) / repeats
 
 

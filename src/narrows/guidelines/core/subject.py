@@ -31,7 +31,7 @@ _ELEMENTWISE = """
 _ACTIVATIONS = "relu relu6 hardtanh hardswish silu gelu mish elu selu celu leaky_relu prelu"
 ELEMENTWISE = frozenset(_ELEMENTWISE.split())
 ACTIVATIONS = frozenset(_ACTIVATIONS.split())
-RECTIFIERS = frozenset(("relu", "relu6", "hardtanh"))
+RECTIFIERS = frozenset(("relu", "relu6"))
 
 
 @dataclass(frozen=True)

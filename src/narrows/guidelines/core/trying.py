@@ -75,7 +75,10 @@ class Bench:
         size = experiment.size(*fit.size) if experiment.size else fit.size
         inputs, resized = self._inputs(fit.size), self._inputs(size)
         with torch.inference_mode():
-            expected = _shapes(self._call(self._baseline(), inputs))
+            try:
+                expected = _shapes(self._call(self._baseline(), inputs))
+            except Exception as error:
+                raise NotTriable(f"the network itself doesn't run here ({_first_line(error)})") from error
             try:
                 found = self._call(other, resized)
             except Exception as error:
@@ -92,8 +95,7 @@ class Bench:
     def _time(
         self, experiment: Experiment, other: nn.Module, inputs: Any, resized: Any, fit: _Fit, size: tuple[int, int]
     ) -> tuple[Status, Outcome]:
-        base = self._baseline()
-        twin = changed(self.subject.model, lambda model: None)  # type: ignore[arg-type]
+        base, twin = self._baseline(), self._copy()
         kept_lively(twin, lambda model: self._call(model, inputs))
         taken = self.measurer.seconds(
             {
@@ -126,8 +128,7 @@ class Bench:
         return status, Outcome(sentence, gain, None, (before, after), fit.size, experiment.macs_ratio)
 
     def _check_same(self, other: nn.Module, inputs: Any) -> None:
-        assert self.subject.model is not None
-        plain = changed(self.subject.model, lambda model: None)
+        plain = self._copy()
         pairs = zip(
             pytree.tree_leaves(self._call(plain, inputs)), pytree.tree_leaves(self._call(other, inputs)), strict=True
         )
@@ -140,11 +141,14 @@ class Bench:
 
     def _baseline(self) -> nn.Module:
         if self._base is None:
-            assert self.subject.model is not None
-            self._base = changed(self.subject.model, lambda model: None)
+            self._base = self._copy()
             inputs = self._inputs(self.size)
             kept_lively(self._base, lambda model: self._call(model, inputs))
         return self._base
+
+    def _copy(self) -> nn.Module:
+        assert self.subject.model is not None
+        return changed(self.subject.model, lambda model: None)
 
     def _call(self, model: nn.Module, inputs: Any) -> Any:
         return model(**inputs) if isinstance(inputs, Mapping) else model(*inputs)
@@ -210,9 +214,7 @@ class Bench:
         return rows, min(max(columns, _SMALLEST), width)
 
     def _probe(self, size: tuple[int, int]) -> float:
-        assert self.subject.model is not None
-        model = changed(self.subject.model, lambda model: None)
-        inputs = self._inputs(size)
+        model, inputs = self._copy(), self._inputs(size)
         with torch.inference_mode():
             kept_lively(model, lambda m: self._call(m, inputs))
             return self.measurer.once(lambda: self._call(model, inputs))
