@@ -33,11 +33,11 @@ class Case:
 
 
 CASES = {
-    "G1": Case(faults.unequal, faults.equal, "body", "16 to 128 channels"),
-    "G2": Case(faults.grouped, faults.ungrouped, "body", "32 to 32 channels in 4 groups"),
+    "G1": Case(faults.unequal, faults.equal, "body.0", "16 to 128 channels"),
+    "G2": Case(faults.grouped, faults.ungrouped, "body.0", "32 to 32 channels in 4 groups"),
     "G3": Case(faults.fragmented, faults.whole, "body.0", "5 convolutions in up to 5 parallel branches"),
     "G4": Case(faults.passes, faults.few_passes, "", "move"),
-    "G5": Case(faults.changing, faults.steady, "body", "6 of 6 convolutions"),
+    "G5": Case(faults.changing, faults.steady, "body.0", "6 of 6 convolutions"),
     "G6": Case(faults.narrow_relu, faults.narrow_linear, "body.0", "ReLU on 8 channels", certain=True),
     "G7": Case(faults.separable_first, faults.dense_first, "stem.0", "first layer on 3 channels"),
     "G8": Case(faults.split, faults.unsplit, "body.0", "3 x 3 split into 3 x 1 and 1 x 3"),
@@ -49,7 +49,7 @@ CASES = {
     ),
     "G11": Case(faults.gated, faults.not_gated, "body.1", "channel attention with"),
     "G12": Case(faults.long_skip, faults.short_skip, "entry", "1 skip holds", certain=True),
-    "G13": Case(faults.tall, faults.flat, "body", "6 convolutions of 5 rows and more", (96, 64), triable=False),
+    "G13": Case(faults.tall, faults.flat, "body.0", "6 convolutions of 5 rows and more", (96, 64), triable=False),
     "G14": Case(faults.barred, faults.unbarred, "body.1", "instance norm", certain=True),
     "G15": Case(faults.odd_widths, faults.even_widths, "body.0", "1 convolution to 20 channels"),
 }
@@ -163,3 +163,11 @@ def test_an_exported_program_is_looked_at_and_not_tried() -> None:
     program = torch.export.export(faults.grouped().eval(), (torch.zeros(1, 3, 32, 32),))
     (finding,) = narrows.check(program, 32, 32, only=["G2"]).findings
     assert finding.status == "not tried" and "exported program" in finding.why
+
+
+def test_the_weightiest_places_are_tried_and_the_others_counted() -> None:
+    pairs = [(128, 16), (16, 96), (96, 12), (12, 72), (72, 8), (8, 64)]
+    model = faults.Chain(128, *(faults.conv(a, b) for a, b in pairs), last=64)
+    report = narrows.check(model.eval(), 32, 32, only=["G1"], measurer=Told(1.5), seconds=1.0)
+    assert [finding.status for finding in report.findings] == ["stands"] * 3 + ["not tried"]
+    assert "3 more places (body." in report.findings[-1].fact and "weightiest" in report.findings[-1].why

@@ -9,7 +9,7 @@ from torch import nn
 
 from narrows.guidelines.core.gates import gates_of
 from narrows.guidelines.core.guideline import Experiment, Guideline, Suspicion
-from narrows.guidelines.core.subject import Subject, common_path
+from narrows.guidelines.core.subject import Subject, place_of
 from narrows.guidelines.core.surgery import with_replacements
 from narrows.rowgraph.graph import Node
 
@@ -26,7 +26,7 @@ def find(subject: Subject) -> Iterator[Suspicion]:
         times = f"{len(nodes)} times {kind.replace('_', ' ')}" if len(nodes) > 1 else kind.replace("_", " ")
         passes = _passes(subject, nodes)
         yield Suspicion(
-            common_path(node.module for node in nodes),
+            place_of(node.module for node in nodes),
             nodes[0].source,
             f"{times} ({nodes[0].barrier}): {passes} further pass{'es' * (passes > 1)} over all rows, and the "
             "network can't be streamed",

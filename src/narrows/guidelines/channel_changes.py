@@ -7,7 +7,7 @@ from itertools import pairwise
 from math import exp, log
 
 from narrows.guidelines.core.guideline import Experiment, Guideline, NotTriable, Suspicion
-from narrows.guidelines.core.subject import Conv, Subject, common_path
+from narrows.guidelines.core.subject import Conv, Subject, place_of
 from narrows.guidelines.core.widths import Widths, widths_of
 
 SHARE = 0.5
@@ -28,7 +28,7 @@ def find(subject: Subject) -> Iterator[Suspicion]:
         return
     experiment, why = _experiment(widths_of(subject), changing)
     yield Suspicion(
-        common_path(conv.node.module for conv in changing),
+        place_of(conv.node.module for conv in changing),
         changing[0].node.source,
         f"{len(changing)} of {len(inner)} convolutions at constant resolution change the channel count, up and down "
         "in turn",

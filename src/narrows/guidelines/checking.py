@@ -132,6 +132,7 @@ def _findings(
 ) -> Iterable[Finding]:
     suspicions = sorted(guideline.find(subject), key=lambda s: -s.weight)
     tried = 0
+    left: list[Suspicion] = []
     for seen in suspicions:
         # Networks that are sequences of layers make their calls inside torch: name the class instead.
         suspicion = dataclasses.replace(seen, source=seen.source or subject.class_line(seen.module))
@@ -148,10 +149,11 @@ def _findings(
             if not experiments
             else "an exported program has no modules to change"
             if bench is None
-            else f"the {_TRIED} weightiest places of {guideline.key} were"
-            if tried >= _TRIED
             else ""
         )
+        if not why and tried >= _TRIED:
+            left.append(suspicion)
+            continue
         if why or bench is None:
             yield _finding(guideline, suspicion, "stands" if suspicion.certain else "not tried", why=why)
             continue
@@ -166,6 +168,11 @@ def _findings(
         finding = _finding(guideline, suspicion, "stands" if suspicion.certain else status)
         severity = severity_of(outcome.gain) if finding.status == "stands" else "none"
         yield dataclasses.replace(finding, outcome=outcome, severity=severity)
+    if left:
+        named = ", ".join(suspicion.module or "the network" for suspicion in left[:3])
+        fact = f"{len(left)} more place{'s' * (len(left) > 1)} ({named}{', …' if len(left) > 3 else ''})"
+        more = dataclasses.replace(left[0], fact=fact, places=sum(suspicion.places for suspicion in left))
+        yield _finding(guideline, more, "not tried", why=f"the {_TRIED} weightiest places of {guideline.key} were")
 
 
 def _silenced(guideline: Guideline, suspicion: Suspicion, subject: Subject, silences: Sequence[Silence]) -> str | None:

@@ -8,7 +8,7 @@ from torch import nn
 
 from narrows.guidelines.core.gates import gates_of
 from narrows.guidelines.core.guideline import Experiment, Guideline, Suspicion
-from narrows.guidelines.core.subject import Subject, common_path
+from narrows.guidelines.core.subject import Subject, place_of
 from narrows.guidelines.core.surgery import with_replacements
 
 
@@ -25,7 +25,7 @@ def find(subject: Subject) -> Iterator[Suspicion]:
     places = f"{len(gates)} channel attention modules" if len(gates) > 1 else "channel attention"
     title = "without them the network" if len(gates) > 1 else "without it the network"
     yield Suspicion(
-        common_path(gate.module or gate.product.module for gate in gates),
+        place_of(gate.module or gate.product.module for gate in gates),
         gates[0].product.source,
         f"{places} with {100 * macs / max(subject.macs, 1):.2g} % of the operations",
         "keep attention where it is cheap: at low resolution, on few channels, in few stages; a hard sigmoid is "

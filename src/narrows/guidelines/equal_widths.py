@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from narrows.guidelines.core.guideline import Experiment, Guideline, NotTriable, Suspicion
-from narrows.guidelines.core.subject import Conv, Subject, common_path
+from narrows.guidelines.core.subject import Conv, Subject, place_of
 from narrows.guidelines.core.widths import widths_of
 
 RATIO = 4.0
@@ -39,7 +39,7 @@ def find(subject: Subject) -> Iterator[Suspicion]:
         if len(convs) > 1:
             fact += f" (and {len(convs) - 1} more between {narrow} and {wide} there)"
         yield Suspicion(
-            common_path(conv.node.module for conv in convs),
+            place_of(conv.node.module for conv in convs),
             first.node.source,
             fact,
             "give input and output of this layer like widths, with the same operations in all",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from narrows.guidelines.core.guideline import Experiment, Guideline, NotTriable, Suspicion
-from narrows.guidelines.core.subject import Conv, Subject, common_path
+from narrows.guidelines.core.subject import Conv, Subject, place_of
 from narrows.guidelines.core.widths import widths_of
 
 SHARE = 0.02
@@ -23,7 +23,7 @@ def find(subject: Subject) -> Iterator[Suspicion]:
         experiment, why = _experiment(subject, convs, groups)
         more = f" (and {len(convs) - 1} more like it)" if len(convs) > 1 else ""
         yield Suspicion(
-            common_path(conv.node.module for conv in convs),
+            place_of(conv.node.module for conv in convs),
             convs[0].node.source,
             f"{channels_in} to {channels_out} channels in {groups} groups{more}",
             "use a dense convolution with fewer channels, or fewer groups",

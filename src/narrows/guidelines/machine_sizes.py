@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from narrows.guidelines.core.guideline import Experiment, Guideline, NotTriable, Suspicion
-from narrows.guidelines.core.subject import Subject, common_path
+from narrows.guidelines.core.subject import Subject, place_of
 from narrows.guidelines.core.widths import widths_of
 
 BLOCK = 8
@@ -40,7 +40,7 @@ def _odd_widths(subject: Subject) -> Iterator[Suspicion]:
         title = f"widths rounded up ({pairs}{', …' if len(seen) > 4 else ''})"
         experiment = Experiment(title, widths.change(rounded), macs_ratio=widths.macs(rounded) / max(subject.macs, 1))
     yield Suspicion(
-        common_path(conv.node.module for conv in odd),
+        place_of(conv.node.module for conv in odd),
         odd[0].node.source,
         f"{len(odd)} convolution{'s' * (len(odd) > 1)} to {', '.join(map(str, seen[:4]))} channels, no multiple of "
         f"{BLOCK}",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from torch import nn
 
 from narrows.guidelines.core.guideline import Experiment, Guideline, Suspicion
-from narrows.guidelines.core.subject import RECTIFIERS, Conv, Subject, common_path
+from narrows.guidelines.core.subject import RECTIFIERS, Conv, Subject, place_of
 from narrows.guidelines.core.surgery import with_replacements
 from narrows.rowgraph.graph import Node
 
@@ -35,7 +35,7 @@ def find(subject: Subject) -> Iterator[Suspicion]:
         linear = with_replacements({relu.module: lambda old: nn.Identity() for relu in relus})
         more = f" (and {len(found) - 1} more as wide)" if len(found) > 1 else ""
         yield Suspicion(
-            common_path(conv.node.module for conv, _ in found),
+            place_of(conv.node.module for conv, _ in found),
             relus[0].source,
             f"ReLU on {width} channel{'s' * (width > 1)}{more}",
             "leave out the ReLU here (a linear bottleneck), or widen the layer; narrows.training.DeadUnits shows in "

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from narrows.guidelines.core.guideline import Guideline, Suspicion
 from narrows.guidelines.core.lines import delay_of
-from narrows.guidelines.core.subject import Conv, Subject, common_path
+from narrows.guidelines.core.subject import Conv, Subject, place_of
 from narrows.units import format_bytes
 
 REACH = 5
@@ -23,7 +23,7 @@ def find(subject: Subject) -> Iterator[Suspicion]:
         return
     one = sum(conv.x.row_bytes for conv in tall)
     yield Suspicion(
-        common_path(conv.node.module for conv in tall),
+        place_of(conv.node.module for conv in tall),
         tall[0].node.source,
         f"{len(tall)} convolution{'s' * (len(tall) > 1)} of {REACH} rows and more keep {format_bytes(held)} of the "
         f"{format_bytes(total)} of lines that convolutions keep; the first output row waits for {delay} rows",

@@ -156,7 +156,7 @@ def _lines(report: CheckReport) -> list[str]:
             continue
         lines.append(title)
         for finding in group:
-            brief = status in ("withdrawn", "silenced")
+            brief = status in ("withdrawn", "undecided", "silenced")
             mark = f"[{finding.severity}] " if status == "stands" else ""
             lines += textwrap.wrap(f"{mark}{finding}", _WIDTH, initial_indent="  ", subsequent_indent="      ")
             if not brief:

@@ -18,7 +18,7 @@ from narrows.rowgraph.graph import Node, RowGraph
 from narrows.rowgraph.rows import Window
 from narrows.streaming.capturing import Shape, captured
 
-__all__ = ["ACTIVATIONS", "ELEMENTWISE", "RECTIFIERS", "Conv", "Inputs", "Subject", "common_path", "within"]
+__all__ = ["ACTIVATIONS", "ELEMENTWISE", "RECTIFIERS", "Conv", "Inputs", "Subject", "common_path", "place_of", "within"]
 
 Inputs = Sequence[Shape] | Mapping[str, Shape]
 
@@ -164,8 +164,9 @@ class Subject:
         return self.before(node, kinds).operator == "input"
 
     def to_output(self, node: Node) -> bool:
-        """Whether nothing but element-wise operators, crops and resizes lie between a value and the outputs."""
+        """Whether nothing but element-wise operators, crops, resizes or pooling lies between it and the outputs."""
         kinds = ELEMENTWISE | {"alias", "pad", "copy", "split", "slice", "resize", "softmax", "pixel_shuffle"}
+        kinds |= {"adaptive_avg_pool", "avg_pool", "mean", "view", "dropout", "log_softmax"}
         readers = self.consumers[node.index]
         return self.is_output(node) or any(r.operator in kinds and self.to_output(r) for r in readers)
 
@@ -242,6 +243,13 @@ class Subject:
                 except (TypeError, OSError):
                     continue
         return None
+
+
+def place_of(paths: Iterable[str]) -> str:
+    """The module to name for several: the innermost around all, or the first where that would say too little."""
+    paths = list(paths)
+    around = common_path(paths)
+    return around if "." in around or len(set(paths)) == 1 else paths[0]
 
 
 def common_path(paths: Iterable[str]) -> str:
