@@ -21,7 +21,7 @@ def run(*arguments: str) -> Result:
 def test_it_looks_without_experiments() -> None:
     result = run(GROUPED, *LOOK)
     assert result.exit_code == 0
-    assert "G2, body (faults.py:" in result.output and "experiments are switched off" in result.output
+    assert "G2, body.0 (faults.py:" in result.output and "switched off" in result.output
 
 
 def test_it_tries() -> None:

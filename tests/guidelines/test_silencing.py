@@ -25,7 +25,7 @@ def statuses(model: nn.Module, **options: object) -> list[str]:
 def test_a_guideline_can_be_silenced_with_a_reason() -> None:
     report = narrows.check(faults.grouped().eval(), 32, 32, only=["g2"], silence={"G2": "the board wants groups"})
     assert [finding.status for finding in report.findings] == ["silenced"]
-    assert "the board wants groups" in str(report) and not report.standing
+    assert "the board wants groups" in " ".join(str(report).split()) and not report.standing
 
 
 @pytest.mark.parametrize(("pattern", "status"), [("body.*", "silenced"), ("head*", "stands"), ("body.0", "stands")])

@@ -133,6 +133,7 @@ def _findings(
     suspicions = sorted(guideline.find(subject), key=lambda s: -s.weight)
     tried = 0
     left: list[Suspicion] = []
+    untried: dict[str, list[Suspicion]] = {}
     for seen in suspicions:
         # Networks that are sequences of layers make their calls inside torch: name the class instead.
         suspicion = dataclasses.replace(seen, source=seen.source or subject.class_line(seen.module))
@@ -141,8 +142,10 @@ def _findings(
             yield _finding(guideline, suspicion, "silenced", why=reason)
             continue
         if suspicion.experiment is None:
-            status: Status = "stands" if suspicion.certain else "not tried"
-            yield _finding(guideline, suspicion, status, why=suspicion.untried)
+            if suspicion.certain:
+                yield _finding(guideline, suspicion, "stands", why=suspicion.untried)
+            else:
+                untried.setdefault(suspicion.untried, []).append(suspicion)
             continue
         why = (
             "experiments are switched off"
@@ -169,10 +172,21 @@ def _findings(
         severity = severity_of(outcome.gain) if finding.status == "stands" else "none"
         yield dataclasses.replace(finding, outcome=outcome, severity=severity)
     if left:
-        named = ", ".join(suspicion.module or "the network" for suspicion in left[:3])
-        fact = f"{len(left)} more place{'s' * (len(left) > 1)} ({named}{', …' if len(left) > 3 else ''})"
-        more = dataclasses.replace(left[0], fact=fact, places=sum(suspicion.places for suspicion in left))
-        yield _finding(guideline, more, "not tried", why=f"the {_TRIED} weightiest places of {guideline.key} were")
+        untried[f"the {_TRIED} weightiest places of {guideline.key} were"] = left
+    for why, alike in untried.items():
+        yield _finding(guideline, _together(alike), "not tried", why=why)
+
+
+def _together(alike: list[Suspicion]) -> Suspicion:
+    """Several places that weren't tried for one reason."""
+    first, *others = alike
+    if not others:
+        return first
+    named = ", ".join(suspicion.module or "the network" for suspicion in others[:3])
+    more = (
+        f"{first.fact}; {len(others)} more place{'s' * (len(others) > 1)} ({named}{', …' if len(others) > 3 else ''})"
+    )
+    return dataclasses.replace(first, fact=more, places=sum(suspicion.places for suspicion in alike))
 
 
 def _silenced(guideline: Guideline, suspicion: Suspicion, subject: Subject, silences: Sequence[Silence]) -> str | None:

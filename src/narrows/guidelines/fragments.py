@@ -155,6 +155,6 @@ GUIDELINE = Guideline(
     tries="Two plain convolutions (3 x 3, or 1 x 1 where there are too few operations for it) in the module's "
     "place, with as "
     "many channels between them as its operations allow.",
-    quality="the paper notes that fragments were chosen because they help accuracy (NASNet-A)",
+    quality="fragmented structures were found to help accuracy (as in NASNet-A)",
     find=find,
 )

@@ -70,7 +70,6 @@ GUIDELINE = Guideline(
     "ReLU6.",
     tries="The ReLU left out, for what that does to the time. What it does to quality isn't measured: the finding "
     "stands whatever the time.",
-    quality="MobileNetV2 reports that ReLU in narrow bottlenecks destroys information and that linear ones are more "
-    "accurate",
+    quality="ReLU in narrow bottlenecks destroys information, and linear ones are more accurate",
     find=find,
 )
