@@ -62,6 +62,7 @@ COLUMNS = {
         *("network", "by_hand", "narrows", "torch", "fvcore", "torchinfo", "thop"),
         *("ptflops, pytorch", "ptflops, aten", "calflops"),
     ],
+    "dead_units": ["width", "end", "seeds", "collapsed", "dead_units", "loss_median"],
     "peers": ["network", "size", "way", "seconds", "peak_MB", "added_MB", "largest_difference", "said"],
 }
 SCRIPTS = {"memory_maps": "memory.py --maps --networks dilated --name memory_maps"}

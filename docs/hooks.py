@@ -1,7 +1,8 @@
 """Pages that the code fills in while the documentation is built, so that they can't fall behind it.
 
-In a page, ``{{ operators }}`` becomes the list of the operator registry, ``{{ commands }}`` every command's help, and
-``{{ benchmark NAME }}`` the table of ``benchmarks/results/NAME.json``, or a line saying how to measure it.
+In a page, ``{{ operators }}`` becomes the list of the operator registry, ``{{ commands }}`` every command's help,
+``{{ guidelines }}`` a section for each guideline, and ``{{ benchmark NAME }}`` the table of
+``benchmarks/results/NAME.json``, or a line saying how to measure it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ FAMILIES = "narrows.rowgraph.operators."
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """mkdocs calls this for every page."""
-    for mark, fill in (("operators", operators), ("commands", commands)):
+    for mark, fill in (("operators", operators), ("commands", commands), ("guidelines", guidelines)):
         if f"{{{{ {mark} }}}}" in markdown:
             markdown = markdown.replace(f"{{{{ {mark} }}}}", fill())
     return re.sub(r"\{\{ benchmark (\w+) \}\}", lambda found: report.as_markdown(found[1]), markdown)
@@ -60,6 +61,24 @@ def _without_overload(target: str) -> str:
 
 def _first_line(module: Any) -> str:
     return ((module.__doc__ or "") if module else "").strip().split("\n\n")[0].replace("\n", " ")
+
+
+def guidelines() -> str:
+    """A section for each guideline, from what its own file says."""
+    from narrows.guidelines.catalogue import GUIDELINES
+
+    parts = []
+    for guideline in GUIDELINES:
+        parts += [f"### {guideline.key}: {guideline.name.lower()}", "", guideline.statement, ""]
+        told = {
+            "Source": guideline.source,
+            "Figures": guideline.figures,
+            "Quality": guideline.quality and f"as the source has it: {guideline.quality}.",
+            "Looks for": guideline.finds,
+            "Tries": guideline.tries,
+        }
+        parts += [f"- *{name}:* {text}" for name, text in told.items() if text] + [""]
+    return "\n".join(parts)
 
 
 def commands() -> str:

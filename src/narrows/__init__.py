@@ -8,17 +8,21 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from narrows.costing.cost import cost
     from narrows.costing.report import CostReport
+    from narrows.guidelines.checking import check
+    from narrows.guidelines.core.finding import CheckReport
     from narrows.networks.with_attention import with_attention
     from narrows.streaming.plan import Plan
     from narrows.streaming.stream import plan, stream, stream_rows
 
 __version__ = "0.1.0"
-__all__ = ["CostReport", "Plan", "cost", "plan", "stream", "stream_rows", "with_attention"]
+__all__ = ["CheckReport", "CostReport", "Plan", "check", "cost", "plan", "stream", "stream_rows", "with_attention"]
 
 _HOMES = {
+    "CheckReport": "narrows.guidelines.core.finding",
     "CostReport": "narrows.costing.report",
-    "cost": "narrows.costing.cost",
     "Plan": "narrows.streaming.plan",
+    "check": "narrows.guidelines.checking",
+    "cost": "narrows.costing.cost",
     "plan": "narrows.streaming.stream",
     "stream": "narrows.streaming.stream",
     "stream_rows": "narrows.streaming.stream",

@@ -301,3 +301,12 @@ def test_bfloat16_is_as_near_to_the_truth_as_the_full_frame(kind: Any) -> None:
 def test_a_bfloat16_convolution_before_a_float32_batch_norm() -> None:
     model = nn.Sequential(nn.Conv2d(4, 6, 3).bfloat16(), batch_norm(6)).eval()
     assert_same(model, image().bfloat16(), tolerance=2**-6)
+
+
+def test_without_folding_every_operator_stays_its_own() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU()).eval()
+    shape, dtype = [(1, 3, 16, 16)], [torch.float32]
+    folded = [node.operator for node in captured(model, shape, dtype).nodes if node.rows]
+    whole = [node.operator for node in captured(model, shape, dtype, fold=False).nodes if node.rows]
+    assert folded == ["input", "conv2d"]
+    assert whole == ["input", "conv2d", "batch_norm", "relu"]

@@ -23,6 +23,7 @@ _COMMANDS = {
     "plan": ("narrows.cli.plan", "plan"),
     "cost": ("narrows.cli.cost", "cost"),
     "design": ("narrows.cli.design", "design"),
+    "check": ("narrows.cli.check", "check"),
     "import-deepwatermap": ("narrows.cli.import_deepwatermap", "command"),
 }
 
@@ -64,6 +65,8 @@ def narrows() -> None:
         narrows water LC09_L2SP_231062_20230723 -o water.tif --memory 1GB
     What would a network hold at this size?
         narrows plan mynet.py:build --size 7741x7591 --memory 512MB
+    Which of its choices cost more here than they bring?
+        narrows check mynet.py:build --size 1024x1024
     """
 
 

@@ -60,8 +60,8 @@ def export_at(model: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, 
         raise CaptureError(f"the network can't be captured at this size: {reason}") from error
 
 
-def capture(program: ExportedProgram) -> RowGraph:
-    """The row graph of an exported network.
+def capture(program: ExportedProgram, *, fold: bool = True) -> RowGraph:
+    """The row graph of an exported network; without `fold`, batch norm and ReLU stay operators of their own.
 
     Inputs of three and more dimensions have rows in the last dimension but one; others are values without rows.
     An operator that is not in the registry stays in the graph, marked as unsupported; nothing is refused here.
@@ -70,7 +70,7 @@ def capture(program: ExportedProgram) -> RowGraph:
         warnings.simplefilter("ignore")
         program = taken_apart(program.run_decompositions({}))
     try:
-        return _Builder(program).build()
+        return _Builder(program, fold).build()
     except GuardOnDataDependentSymNode as error:
         raise CaptureError(
             "the size of some value depends on what the image (or a mask) holds; "
@@ -79,13 +79,13 @@ def capture(program: ExportedProgram) -> RowGraph:
 
 
 class _Builder:
-    def __init__(self, program: ExportedProgram):
+    def __init__(self, program: ExportedProgram, fold: bool):
         self.program = program
         self.nodes: list[Node] = []
         self.constants: dict[int, torch.Tensor] = {}
         self.inputs: list[int] = []
         self.values: dict[str, Value | tuple[Any, ...] | Any] = {}
-        self.folds: dict[str, Fold] = find_folds(program.graph)
+        self.folds: dict[str, Fold] = find_folds(program.graph) if fold else {}
         self.positions = Positions(self._append)
         self.folded_away = {name: fold for fold in self.folds.values() for name in fold.absorbed}
 

@@ -75,8 +75,13 @@ def captured(
     model: torch.nn.Module | ExportedProgram,
     shapes: Sequence[Shape] | Mapping[str, Shape],
     dtypes: Sequence[torch.dtype] | Mapping[str, torch.dtype],
+    *,
+    fold: bool = True,
 ) -> RowGraph:
     """The row graph of `model` for inputs of these whole shapes (N, C, H, W) and dtypes.
+
+    With `fold`, batch norm and ReLU become part of the convolution that alone feeds them, as in a streamed run; without
+    it they stay operators of their own, as the user's Python runs them.
 
     It is kept for the next call with the same network, unchanged: its weights, every module's mode and every plain
     attribute count. A module whose attributes can't be pickled is captured anew each time.
@@ -87,11 +92,12 @@ def captured(
     named: dict[Any, Shape] = dict(shapes) if isinstance(shapes, Mapping) else dict(enumerate(shapes))
     typed: dict[Any, torch.dtype] = dict(dtypes) if isinstance(dtypes, Mapping) else dict(enumerate(dtypes))
     content = _content(model) if isinstance(model, torch.nn.Module) else None
-    key = (content, tuple((name, tuple(shape), typed[name]) for name, shape in named.items()))
+    key = (content, fold, tuple((name, tuple(shape), typed[name]) for name, shape in named.items()))
     known = _cache.setdefault(model, {}) if content is not None else {}
     if key not in known:
-        known.clear()
-        known[key] = capture(exported(model, shapes, dtypes))
+        for stale in [other for other in known if other[0] != content or other[1] == fold]:
+            del known[stale]
+        known[key] = capture(exported(model, shapes, dtypes), fold=fold)
     return known[key]
 
 

@@ -1,0 +1,1 @@
+"""What the guidelines share: the network as they see it, surgery, measuring, silence and the report."""
