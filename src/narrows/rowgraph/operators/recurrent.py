@@ -7,9 +7,11 @@ from math import prod
 
 import torch
 
+from narrows.layers.recursive import computed_in, filter_rows, vertical_iir
 from narrows.rowgraph.cutting import on_strips, overload
 from narrows.rowgraph.graph import Strip
 from narrows.rowgraph.registry import Call, Operator, Refusal, operator
+from narrows.rowgraph.rows import Same, Whole
 
 __all__: list[str] = []
 
@@ -86,3 +88,44 @@ def running_extremum(call: Call) -> tuple[Operator, ...]:
         )
 
     return make(0), make(1)
+
+
+@operator("narrows.vertical_iir.default")
+def recursive_filter(call: Call) -> Operator:
+    """A recursive filter down the columns; its state, a row for each order, is carried to the next strip."""
+    x, numerator, feedback = (call[name] for name in ("x", "numerator", "feedback"))
+    activation, upward = str(call["activation"]), bool(call["upward"])
+    if x.rows is None or numerator.rows is not None or feedback.rows is not None:
+        raise Refusal("a recursive filter whose coefficients depend on the image")
+    if x.axis.dim == 1:
+        raise Refusal("a recursive filter for each row of its own; rows must be the last dimension but one")
+    down = x.axis.dim == 2
+    if down and x.axis.outer > 1:
+        raise Refusal("a recursive filter over a batch and rows together")
+    need = Whole(x.axis.count) if down and upward else Same(x.axis.count)
+    wide = computed_in(call.dtype)
+    row = prod(call.shape) // max(x.axis.count, 1) * wide.itemsize
+    order, taps = feedback.shape[1], numerator.shape[1]
+
+    def carried(strip: Strip) -> torch.Tensor:
+        rows, b, a = strip.inputs
+        if not down:
+            result: torch.Tensor = vertical_iir(rows, b, a, activation, upward)
+            return result
+        y, strip.state["rows"] = filter_rows(rows, b, a, activation, strip.state.get("rows"))
+        return y
+
+    narrower = 0 if call.dtype is wide else 2
+    extra = narrower + (1 if activation == "relu" else 0)
+    return Operator(
+        "vertical_iir",
+        (x, numerator, feedback),
+        carried,
+        x.rows,
+        needs=(need, None, None),
+        barrier="a recursion that begins at the last row" if down and upward else None,
+        state_bytes=order * row if down else 0,
+        workspace=lambda rows: (extra * rows + order) * row,
+        macs=prod(call.shape) * (order + taps),
+        bitwise=False,
+    )
