@@ -130,7 +130,7 @@ def test_trains():
         loss = (layer(x) - wanted).square().mean()
         loss.backward()
         optimiser.step()
-    assert float(loss) < 1e-5
+    assert float(loss.detach()) < 1e-5
     torch.testing.assert_close(layer.feedback(), truth.feedback(), rtol=0, atol=0.01)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from narrows.layers.line_coding import DPCM
 from narrows.rowgraph.cutting import overload
 
 CHANNELS = 6
@@ -417,6 +418,17 @@ def _recursive_filter(rng: random.Random, shape: tuple[int, ...]) -> Drawn:
         return [x.transpose(2, 3) if across else x, m.b.to(x.dtype), m.a.to(x.dtype)]
 
     return tensors, settings, weights
+
+
+@drawer("narrows.dpcm.default")
+def _dpcm(rng: random.Random, shape: tuple[int, ...]) -> Drawn:
+    coder = DPCM(CHANNELS, rng.randint(2, 6), rng.uniform(-3, -1), rng.uniform(0.5, 3), rng.randint(2, 8)).double()
+    tables = {"steps": coder.steps(), "low": coder.low, "high": coder.high}
+
+    def tensors(m: Any, x: torch.Tensor) -> list[Any]:
+        return [x, *(getattr(m, name).to(x.dtype) for name in tables)]
+
+    return tensors, {"first_bits": coder.first_bits}, tables
 
 
 @drawer("cummax.default", "cummin.default")

@@ -7,6 +7,7 @@ from math import prod
 
 import torch
 
+from narrows.layers.line_coding import dpcm
 from narrows.layers.recursive import computed_in, filter_rows, vertical_iir
 from narrows.rowgraph.cutting import on_strips, overload
 from narrows.rowgraph.graph import Strip
@@ -128,4 +129,30 @@ def recursive_filter(call: Call) -> Operator:
         workspace=lambda rows: (extra * rows + order) * row,
         macs=prod(call.shape) * (order + taps),
         bitwise=False,
+    )
+
+
+@operator("narrows.dpcm.default")
+def differential_coding(call: Call) -> Operator:
+    """Coding along the lines: each row of an image by itself."""
+    x, *tables = (call[name] for name in ("x", "steps", "low", "high"))
+    if x.rows is None or any(table.rows is not None for table in tables):
+        raise Refusal("a coder whose tables depend on the image")
+    if x.axis.dim not in (0, 2):
+        raise Refusal("a coder along the rows; rows must be the last dimension but one")
+    first_bits = int(call["first_bits"])
+    row = prod(call.shape) // max(x.axis.count, 1)
+
+    def coded(strip: Strip) -> torch.Tensor:
+        result: torch.Tensor = dpcm(*strip.inputs, first_bits)
+        return result
+
+    # The columns of the image, and of each the values, the codes (int64) and both again when they are put together.
+    return Operator(
+        "dpcm",
+        (x, *tables),
+        coded,
+        x.rows,
+        needs=(Same(x.axis.count), None, None, None),
+        workspace=lambda rows: rows * row * (3 * call.dtype.itemsize + 16),
     )
