@@ -6,14 +6,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from narrows.layers.conversion import fir_to_iir
     from narrows.streaming.plan import Plan
     from narrows.streaming.stream import plan, stream, stream_rows
 
 __version__ = "0.1.0"
-__all__ = ["Plan", "plan", "stream", "stream_rows"]
+__all__ = ["Plan", "fir_to_iir", "plan", "stream", "stream_rows"]
 
 _HOMES = {
     "Plan": "narrows.streaming.plan",
+    "fir_to_iir": "narrows.layers.conversion",
     "plan": "narrows.streaming.stream",
     "stream": "narrows.streaming.stream",
     "stream_rows": "narrows.streaming.stream",
