@@ -24,9 +24,24 @@ COLUMNS = {
     "deepwatermap_strips": ["size", "way", "seconds_median", "spread", "ratio", "peak_MB"],
     "full_scene": ["what", "budget", "seconds", "against_rasterio", "peak_MB"],
     "rows_constant": ["rows", "width", "us_per_row", "against_median", "spread", "peak_MB"],
+    "vertical_iir": ["shape", "filter", "pass", "way", "milliseconds", "spread", "speedup"],
+    "fir_to_iir": [
+        "vertical",
+        "allowed_delay",
+        "fine_tuned",
+        "kept_values",
+        "delay",
+        "kernel_error",
+        "output_error",
+        "same_water",
+    ],
+    "fir_to_iir_kernels": ["kernel", "order", "lines", "delay_0", "delay_1", "delay_2", "delay_3"],
     "peers": ["network", "size", "way", "seconds", "peak_MB", "added_MB", "largest_difference", "said"],
 }
-SCRIPTS = {"memory_maps": "memory.py --maps --networks dilated --name memory_maps"}
+SCRIPTS = {
+    "fir_to_iir_kernels": "fir_to_iir.py --kernels",
+    "memory_maps": "memory.py --maps --networks dilated --name memory_maps",
+}
 MARK = re.compile(r"(<!-- benchmark (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 

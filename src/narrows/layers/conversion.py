@@ -246,7 +246,8 @@ def fine_tune(
     if not given:
         raise ValueError("fine-tuning needs at least one image")
     modes = original.training, converted.training
-    original.eval(), converted.eval()
+    original.eval()
+    converted.eval()
     try:
         with torch.no_grad():
             wanted = [original(image) for image in given]
@@ -276,7 +277,8 @@ def fine_tune(
                 p.copy_(value)
                 p.grad = None
     finally:
-        original.train(modes[0]), converted.train(modes[1])
+        original.train(modes[0])
+        converted.train(modes[1])
     return before, best
 
 

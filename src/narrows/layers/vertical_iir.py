@@ -42,8 +42,8 @@ class VerticalIIR(nn.Module):
         delay: rows of look-ahead: row t of the result is what the filter holds once it has seen row t + delay. Below
             the image it sees zeros.
         upward: the recursion begins at the last row. Such a filter needs the whole image before its first row.
-        max_radius: R, in (0, 0.999]; 0.99 at order 1 and 0.9 at order 2 if None. With these, rounding in float32
-            stays below 1e-5 of the largest value for every value of the parameters; `rounding_bound` tells.
+        max_radius: R, in (0, 0.999]; 0.99 at order 1 and 0.9 at order 2 if None. There, rounding in float32 stays
+            below 1e-5 of the largest value also with all poles at the edge; beyond, `rounding_bound` tells.
         taps: coefficients b, 1 to order + 1; all if None. They cost no further row of state.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Operators that run down the rows and carry what they have so far from strip to strip."""
+"""Recursions: down the rows, carrying what they have so far from strip to strip, or along a row."""
 
 from __future__ import annotations
 
