@@ -24,7 +24,7 @@ COLUMNS = {
     "deepwatermap_strips": ["size", "way", "seconds_median", "spread", "ratio", "peak_MB"],
     "full_scene": ["what", "budget", "seconds", "against_rasterio", "peak_MB"],
     "rows_constant": ["rows", "width", "us_per_row", "against_median", "spread", "peak_MB"],
-    "vertical_iir": ["shape", "filter", "pass", "way", "milliseconds", "spread", "speedup"],
+    "vertical_iir": ["shape", "filter", "pass", "method", "loop_ms", "operator_ms", "speedup", "largest_spread"],
     "fir_to_iir": [
         "vertical",
         "allowed_delay",

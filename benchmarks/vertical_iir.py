@@ -72,7 +72,7 @@ def ways(x: Tensor, order: int, activation: str, backward: bool) -> dict[str, Ca
     return made
 
 
-def measure(shape: tuple[int, ...], name: str, backward: bool, repeats: int) -> list[dict[str, Any]]:
+def measure(shape: tuple[int, ...], name: str, backward: bool, repeats: int) -> dict[str, Any]:
     torch.manual_seed(0)
     order, activation = FILTERS[name]
     functions = ways(torch.randn(shape), order, activation, backward)
@@ -86,20 +86,16 @@ def measure(shape: tuple[int, ...], name: str, backward: bool, repeats: int) -> 
         begun = time.perf_counter()
         functions[way]()
         seconds[way].append(time.perf_counter() - begun)
-    batch, channels, height, width = shape
-    chosen = "in blocks" if scan.in_blocks(torch.empty(shape)) else "row by row"
-    return [
-        {
-            "shape": "x".join(map(str, shape)),
-            "filter": name,
-            "pass": "forward and backward" if backward else "forward",
-            "way": f"operator ({chosen})" if way == "operator" else way,
-            "milliseconds": round(middle(values) * 1e3, 3),
-            "spread": round(spread(values), 3),
-            "speedup": round(middle(seconds["loop"]) / middle(values), 2),
-        }
-        for way, values in seconds.items()
-    ]
+    return {
+        "shape": "x".join(map(str, shape)),
+        "filter": name,
+        "pass": "forward and backward" if backward else "forward",
+        "method": "in blocks" if scan.in_blocks(torch.empty(shape)) else "row by row",
+        **{f"{way.replace(' ', '_')}_ms": round(middle(values) * 1e3, 3) for way, values in seconds.items()},
+        "speedup": round(middle(seconds["loop"]) / middle(seconds["operator"]), 2),
+        "spread": {way: round(spread(values), 3) for way, values in seconds.items()},
+        "largest_spread": round(max(spread(seconds[way]) for way in ("loop", "operator")), 2),
+    }
 
 
 def main() -> int:
@@ -110,13 +106,13 @@ def main() -> int:
     chosen = parser.parse_args()
     shapes = [tuple(int(size) for size in text.split("x")) for text in chosen.shapes.split(",")]
     rows = [
-        row
+        measure(shape, name, backward, chosen.repeats)
         for shape in shapes
         for name in FILTERS
         for backward in (False, True)
-        for row in measure(shape, name, backward, chosen.repeats)
     ]
-    columns = ["shape", "filter", "pass", "way", "milliseconds", "spread", "speedup"]
+    columns = ["shape", "filter", "pass", "method", "loop_ms", "operator_ms", "speedup", "largest_spread"]
+    columns += ["row_by_row_ms", "in_blocks_ms"]
     table(f"Vertical filter, median of {chosen.repeats}", rows, columns)
     save(chosen.name, {"repeats": chosen.repeats, "threads": torch.get_num_threads()}, rows)
     return 0
