@@ -63,9 +63,24 @@ COLUMNS = {
         *("ptflops, pytorch", "ptflops, aten", "calflops"),
     ],
     "dead_units": ["width", "end", "seeds", "collapsed", "dead_units", "loss_median"],
+    "vertical_iir": ["shape", "filter", "pass", "method", "loop_ms", "operator_ms", "speedup", "largest_spread"],
+    "fir_to_iir": [
+        "vertical",
+        "allowed_delay",
+        "fine_tuned",
+        "kept_values",
+        "delay",
+        "kernel_error",
+        "output_error",
+        "same_water",
+    ],
+    "fir_to_iir_kernels": ["kernel", "order", "lines", "delay_0", "delay_1", "delay_2", "delay_3"],
     "peers": ["network", "size", "way", "seconds", "peak_MB", "added_MB", "largest_difference", "said"],
 }
-SCRIPTS = {"memory_maps": "memory.py --maps --networks dilated --name memory_maps"}
+SCRIPTS = {
+    "fir_to_iir_kernels": "fir_to_iir.py --kernels",
+    "memory_maps": "memory.py --maps --networks dilated --name memory_maps",
+}
 MARK = re.compile(r"(<!-- benchmark (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 

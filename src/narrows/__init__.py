@@ -10,12 +10,24 @@ if TYPE_CHECKING:
     from narrows.costing.report import CostReport
     from narrows.guidelines.checking import check
     from narrows.guidelines.core.finding import CheckReport
+    from narrows.layers.conversion import fir_to_iir
     from narrows.networks.with_attention import with_attention
     from narrows.streaming.plan import Plan
     from narrows.streaming.stream import plan, stream, stream_rows
 
 __version__ = "0.1.0"
-__all__ = ["CheckReport", "CostReport", "Plan", "check", "cost", "plan", "stream", "stream_rows", "with_attention"]
+__all__ = [
+    "CheckReport",
+    "CostReport",
+    "Plan",
+    "check",
+    "cost",
+    "fir_to_iir",
+    "plan",
+    "stream",
+    "stream_rows",
+    "with_attention",
+]
 
 _HOMES = {
     "CheckReport": "narrows.guidelines.core.finding",
@@ -23,6 +35,7 @@ _HOMES = {
     "Plan": "narrows.streaming.plan",
     "check": "narrows.guidelines.checking",
     "cost": "narrows.costing.cost",
+    "fir_to_iir": "narrows.layers.conversion",
     "plan": "narrows.streaming.stream",
     "stream": "narrows.streaming.stream",
     "stream_rows": "narrows.streaming.stream",

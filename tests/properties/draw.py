@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from narrows.layers.line_coding import DPCM
 from narrows.rowgraph.cutting import overload
 
 CHANNELS = 6
@@ -52,7 +53,7 @@ _drawers: dict[str, Callable[[random.Random, tuple[int, ...]], Drawn]] = {}
 def drawer(*names: str) -> Any:
     def register(function: Any) -> Any:
         for name in names:
-            _drawers[f"aten.{name}"] = function
+            _drawers[name if name.startswith("narrows.") else f"aten.{name}"] = function
         return function
 
     return register
@@ -419,6 +420,31 @@ def _along_one(rng: random.Random, shape: tuple[int, ...]) -> Drawn:
 @drawer("cumsum.default", "cumprod.default", "logcumsumexp.default")
 def _running(rng: random.Random, shape: tuple[int, ...]) -> Drawn:
     return _image, {"dim": rng.choice([1, 2, 2, 3])}, {}
+
+
+@drawer("narrows.vertical_iir.default")
+def _recursive_filter(rng: random.Random, shape: tuple[int, ...]) -> Drawn:
+    order = rng.choice([1, 2])
+    settings = {"activation": rng.choice(["linear", "relu", "tanh", "leaky_relu"]), "upward": rng.random() < 0.2}
+    feedback = [[rng.uniform(0, 0.9), *[rng.uniform(-0.8, 0.09)] * (order - 1)] for _ in range(CHANNELS)]
+    weights = {"b": _weight(rng, CHANNELS, rng.randint(1, order + 1)), "a": torch.tensor(feedback)}
+    across = rng.random() < 0.2
+
+    def tensors(m: Any, x: torch.Tensor) -> list[Any]:
+        return [x.transpose(2, 3) if across else x, m.b.to(x.dtype), m.a.to(x.dtype)]
+
+    return tensors, settings, weights
+
+
+@drawer("narrows.dpcm.default")
+def _dpcm(rng: random.Random, shape: tuple[int, ...]) -> Drawn:
+    coder = DPCM(CHANNELS, rng.randint(2, 6), rng.uniform(-3, -1), rng.uniform(0.5, 3), rng.randint(2, 8)).double()
+    tables = {"steps": coder.steps(), "low": coder.low, "high": coder.high}
+
+    def tensors(m: Any, x: torch.Tensor) -> list[Any]:
+        return [x, *(getattr(m, name).to(x.dtype) for name in tables)]
+
+    return tensors, {"first_bits": coder.first_bits}, tables
 
 
 @drawer("cummax.default", "cummin.default")

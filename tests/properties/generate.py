@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from narrows.layers.vertical_iir import VerticalIIR
 from tests.properties import margins
 
 __all__ = ["KINDS", "Case", "Network", "generate"]
@@ -652,6 +653,19 @@ def running(b: Builder, x: int) -> int | None:
         "torch.sigmoid(x).cumprod(2) + x",
     ]
     return b.add(b.rng.choice(how), x)
+
+
+@kind
+def recursive_filter(b: Builder, x: int) -> int | None:
+    """Down the columns, some with look-ahead, some with a nonlinearity inside the loop."""
+    channels = b.shape(x)[0]
+    order = b.rng.choice([1, 2])
+    activation = b.rng.choice(["linear", "linear", "relu", "tanh", "leaky_relu"])
+    made = VerticalIIR(channels, order, activation=activation, delay=b.rng.choice([0, 0, 1, 3]))
+    with torch.no_grad():
+        made.poles_raw.add_(torch.randn(channels, order) * 0.5)
+        made.numerator.add_(torch.randn_like(made.numerator) * 0.3)
+    return b.add(b.rng.choice(["w.filter(x)", "x + w.filter(x)"]), x, filter=made)
 
 
 @kind

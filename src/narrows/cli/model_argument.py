@@ -95,6 +95,8 @@ def read_model(
 def _exported(path: Path) -> ExportedProgram:
     import torch
 
+    import narrows.rowgraph.operators  # noqa: F401  (a file that uses the project's own operators needs them known)
+
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:

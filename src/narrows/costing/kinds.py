@@ -275,7 +275,7 @@ def _copied(call: Call) -> Described:
                 break
             run *= size
         return Described("move rows", (_log(out.count), _log(run)), _bytes(call))
-    closest = min(range(len(x.shape)), key=lambda d: (x.stride[d] if x.shape[d] > 1 else 1 << 60))
+    closest = min(range(len(x.shape)), key=lambda d: x.stride[d] if x.shape[d] > 1 else 1 << 60)
     return Described(
         "move transpose", (_log(out.count), _log(x.shape[-1]), _log(x.shape[closest])), _bytes(call)
     )  # fmt: skip

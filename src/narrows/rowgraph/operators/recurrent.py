@@ -1,4 +1,4 @@
-"""Operators that run down the rows and carry what they have so far from strip to strip."""
+"""Recursions: down the rows, carrying what they have so far from strip to strip, or along a row."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from math import prod
 
 import torch
 
+from narrows.layers.line_coding import dpcm
+from narrows.layers.recursive import computed_in, filter_rows, vertical_iir
 from narrows.rowgraph.cutting import on_strips, overload
 from narrows.rowgraph.graph import Strip
 from narrows.rowgraph.registry import Call, Operator, Refusal, multiplies, operator
-from narrows.rowgraph.rows import Whole
+from narrows.rowgraph.rows import Same, Whole
 
 __all__: list[str] = []
 
@@ -121,3 +123,83 @@ def _layer(call: Call) -> tuple[Operator, ...]:
 
 for _name in _LAYERS:
     operator(f"aten.{_name}.input")(_layer)
+
+
+@multiplies("narrows.vertical_iir.default")
+def filter_macs(call: Call) -> int:
+    """Each value once for each coefficient of the numerator and of the feedback."""
+    return prod(call.shape) * (call["numerator"].shape[1] + call["feedback"].shape[1])
+
+
+@multiplies("narrows.dpcm.default")
+def coding_macs(call: Call) -> int:
+    """A step's size times a code for each value."""
+    return prod(call.shape)
+
+
+@operator("narrows.vertical_iir.default")
+def recursive_filter(call: Call) -> Operator:
+    """A recursive filter down the columns; its state, a row for each order, is carried to the next strip."""
+    x, numerator, feedback = (call[name] for name in ("x", "numerator", "feedback"))
+    activation, upward = str(call["activation"]), bool(call["upward"])
+    if x.rows is None or numerator.rows is not None or feedback.rows is not None:
+        raise Refusal("a recursive filter whose coefficients depend on the image")
+    if x.axis.dim == 1:
+        raise Refusal("a recursive filter for each row of its own; rows must be the last dimension but one")
+    down = x.axis.dim == 2
+    if down and x.axis.outer > 1:
+        raise Refusal("a recursive filter over a batch and rows together")
+    need = Whole(x.axis.count) if down and upward else Same(x.axis.count)
+    wide = computed_in(call.dtype)
+    row = prod(call.shape) // max(x.axis.count, 1) * wide.itemsize
+    order = feedback.shape[1]
+
+    def carried(strip: Strip) -> torch.Tensor:
+        rows, b, a = strip.inputs
+        if not down:
+            result: torch.Tensor = vertical_iir(rows, b, a, activation, upward)
+            return result
+        y, strip.state["rows"] = filter_rows(rows, b, a, activation, strip.state.get("rows"))
+        return y
+
+    narrower = 0 if call.dtype is wide else 2
+    extra = narrower + (1 if activation == "relu" else 0)
+    return Operator(
+        "vertical_iir",
+        (x, numerator, feedback),
+        carried,
+        x.rows,
+        needs=(need, None, None),
+        barrier="a recursion that begins at the last row" if down and upward else None,
+        state_bytes=order * row if down else 0,
+        workspace=lambda rows: (extra * rows + order) * row,
+        macs=filter_macs(call),
+        bitwise=False,
+    )
+
+
+@operator("narrows.dpcm.default")
+def differential_coding(call: Call) -> Operator:
+    """Coding along the lines: each row of an image by itself."""
+    x, *tables = (call[name] for name in ("x", "steps", "low", "high"))
+    if x.rows is None or any(table.rows is not None for table in tables):
+        raise Refusal("a coder whose tables depend on the image")
+    if x.axis.dim not in (0, 2):
+        raise Refusal("a coder along the rows; rows must be the last dimension but one")
+    first_bits = int(call["first_bits"])
+    row = prod(call.shape) // max(x.axis.count, 1)
+
+    def coded(strip: Strip) -> torch.Tensor:
+        result: torch.Tensor = dpcm(*strip.inputs, first_bits)
+        return result
+
+    # The columns of the image, and of each the values, the codes (int64) and both again when they are put together.
+    return Operator(
+        "dpcm",
+        (x, *tables),
+        coded,
+        x.rows,
+        needs=(Same(x.axis.count), None, None, None),
+        workspace=lambda rows: rows * row * (3 * call.dtype.itemsize + 16),
+        macs=coding_macs(call),
+    )
