@@ -3,7 +3,7 @@
     python benchmarks/dead_units.py
     python benchmarks/dead_units.py --seeds 2 --steps 50 --no-plot
 
-Each network has four bottlenecks of 2, 4, 8 or 16 channels between layers of 32, and learns to give back smooth random
+Each network has eight bottlenecks of 2, 4, 8 or 16 channels between layers of 16, and learns to give back smooth random
 images. All start from He's initialisation and train alike: Adam, the same rate, the same images for each seed. A
 network has collapsed if it ends no better than the best constant. Dead units are counted by
 `narrows.training.DeadUnits` over images not seen in training.
@@ -24,17 +24,18 @@ from narrows.training.dead_units import DeadUnits
 
 WIDTHS = (2, 4, 8, 16)
 ENDS = ("relu", "linear")
-BOTTLENECKS = 4
+BOTTLENECKS = 8
+HIDDEN = 16
 PLOT = Path(__file__).resolve().parents[1] / "docs" / "figures" / "dead_units.svg"
 
 
 def network(width: int, end: str) -> nn.Sequential:
-    """Four bottlenecks to `width` channels, their ends ReLU or linear, without batch norm."""
-    layers: list[nn.Module] = [nn.Conv2d(1, 32, 3, padding=1), nn.ReLU()]
+    """Eight bottlenecks to `width` channels, their ends ReLU or linear, without batch norm."""
+    layers: list[nn.Module] = [nn.Conv2d(1, HIDDEN, 3, padding=1), nn.ReLU()]
     for _ in range(BOTTLENECKS):
-        layers += [nn.Conv2d(32, width, 1), nn.ReLU() if end == "relu" else nn.Identity()]
-        layers += [nn.Conv2d(width, 32, 3, padding=1), nn.ReLU()]
-    model = nn.Sequential(*layers, nn.Conv2d(32, 1, 1))
+        layers += [nn.Conv2d(HIDDEN, width, 1), nn.ReLU() if end == "relu" else nn.Identity()]
+        layers += [nn.Conv2d(width, HIDDEN, 3, padding=1), nn.ReLU()]
+    model = nn.Sequential(*layers, nn.Conv2d(HIDDEN, 1, 1))
     for part in model.modules():
         if isinstance(part, nn.Conv2d):
             nn.init.kaiming_normal_(part.weight)
@@ -43,9 +44,9 @@ def network(width: int, end: str) -> nn.Sequential:
 
 
 def images(count: int, generator: torch.Generator) -> Tensor:
-    """Smooth random images, (count, 1, 16, 16), mean 0 and variance 1 each."""
+    """Smooth random images, (count, 1, 12, 12), mean 0 and variance 1 each."""
     coarse = torch.randn(count, 1, 5, 5, generator=generator)
-    fine = F.interpolate(coarse, size=16, mode="bilinear", align_corners=True)
+    fine = F.interpolate(coarse, size=12, mode="bilinear", align_corners=True)
     return (fine - fine.mean((2, 3), keepdim=True)) / fine.std((2, 3), keepdim=True)
 
 
@@ -55,7 +56,7 @@ def trained(width: int, end: str, seed: int, steps: int, rate: float) -> dict[st
     model = network(width, end)
     step = torch.optim.Adam(model.parameters(), rate)
     for _ in range(steps):
-        batch = images(16, generator)
+        batch = images(8, generator)
         step.zero_grad(set_to_none=True)
         F.mse_loss(model(batch), batch).backward()
         step.step()
@@ -124,8 +125,8 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--steps", type=int, default=300)
-    parser.add_argument("--rate", type=float, default=0.003)
+    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--rate", type=float, default=0.01)
     parser.add_argument("--no-plot", action="store_true")
     chosen = parser.parse_args()
     torch.set_num_threads(1)

@@ -57,7 +57,8 @@ def check(
     Args:
         model: a module in eval mode. An `ExportedProgram` or a `.pt2` file is looked at, but has no modules to change,
             so that nothing is tried.
-        height, width: of the image that the network is meant for.
+        height: rows of the image that the network is meant for.
+        width: its columns.
         channels: of the image; read from the network if None.
         inputs: whole shapes (N, C, H, W) of every input, for networks with several.
         dtype: of the image; that of the network's weights if None.
