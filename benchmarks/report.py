@@ -26,7 +26,7 @@ COLUMNS = {
     "rows_constant": ["rows", "width", "us_per_row", "against_median", "spread", "peak_MB"],
     "counters": [
         *("network", "by_hand", "narrows", "torch", "fvcore", "torchinfo", "thop"),
-        *("ptflops, pytorch", "ptflops, aten", "calflops"),
+        *("ptflops, pytorch", "ptflops, aten"),
     ],
     "peers": ["network", "size", "way", "seconds", "peak_MB", "added_MB", "largest_difference", "said"],
 }
