@@ -1,6 +1,6 @@
 """Multiply-accumulates of small networks, as several counters give them, beside the count by hand.
 
-    pip install fvcore torchinfo thop ptflops calflops
+    pip install fvcore torchinfo thop ptflops
     python benchmarks/counters.py
 
 A counter that isn't installed, or fails on a network, is left out with what it said.
@@ -61,13 +61,6 @@ def _ptflops(model: Any, image: Any, backend: str) -> int:
     return int(found[0])
 
 
-def _calflops(model: Any, image: Any) -> int:
-    from calflops import calculate_flops
-
-    found = calculate_flops(model, input_shape=tuple(image.shape), print_results=False, output_as_string=False)
-    return int(found[1])
-
-
 def _narrows(model: Any, image: Any) -> int:
     import narrows
 
@@ -82,7 +75,6 @@ COUNTERS: dict[str, Callable[[Any, Any], int]] = {
     "thop": _thop,
     "ptflops, pytorch": lambda model, image: _ptflops(model, image, "pytorch"),
     "ptflops, aten": lambda model, image: _ptflops(model, image, "aten"),
-    "calflops": _calflops,
 }
 
 

@@ -60,7 +60,7 @@ COLUMNS = {
     ],
     "counters": [
         *("network", "by_hand", "narrows", "torch", "fvcore", "torchinfo", "thop"),
-        *("ptflops, pytorch", "ptflops, aten", "calflops"),
+        *("ptflops, pytorch", "ptflops, aten"),
     ],
     "dead_units": ["width", "end", "seeds", "collapsed", "dead_units", "loss_median"],
     "vertical_iir": ["shape", "filter", "pass", "method", "loop_ms", "operator_ms", "speedup", "largest_spread"],
