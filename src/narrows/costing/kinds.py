@@ -136,9 +136,7 @@ def _convolution(call: Call, threads: int) -> Described | None:
 
 
 def _blocked(call: Call, layout: str) -> tuple[int, ...]:
-    """oneDNN's own copies, in blocks of channels, of a contiguous image and of what comes out."""
-    if layout == "channels_last":
-        return ()
+    """oneDNN's own copies, in blocks of channels: of the weights, of a contiguous image and of what comes out."""
     image, out = call.args[0], call.outputs[0]
 
     def padded(tensor: Layout) -> int:
@@ -146,7 +144,12 @@ def _blocked(call: Call, layout: str) -> tuple[int, ...]:
         return tensor.count // channels * (-(-channels // _BLOCK) * _BLOCK) * tensor.itemsize
 
     weight = call.args[1]
-    return (*((padded(image),) if weight.shape[1] > 3 else ()), padded(out))
+    outer, inner = weight.shape[0], weight.shape[1]
+    weights = -(-outer // _BLOCK) * _BLOCK * max(inner, -(-inner // _BLOCK) * _BLOCK if inner > 3 else inner)
+    weights = weights * prod(weight.shape[2:]) * weight.itemsize
+    if layout == "channels_last":
+        return (weights,)
+    return (weights, *((padded(image),) if inner > 3 else ()), padded(out))
 
 
 def _transposed(call: Call) -> Described | None:
