@@ -6,14 +6,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+<<<<<<< HEAD
     from narrows.networks.with_attention import with_attention
+=======
+    from narrows.costing.cost import cost
+    from narrows.costing.report import CostReport
+>>>>>>> costing
     from narrows.streaming.plan import Plan
     from narrows.streaming.stream import plan, stream, stream_rows
 
 __version__ = "0.1.0"
+<<<<<<< HEAD
 __all__ = ["Plan", "plan", "stream", "stream_rows", "with_attention"]
+=======
+__all__ = ["CostReport", "Plan", "cost", "plan", "stream", "stream_rows"]
+>>>>>>> costing
 
 _HOMES = {
+    "CostReport": "narrows.costing.report",
+    "cost": "narrows.costing.cost",
     "Plan": "narrows.streaming.plan",
     "plan": "narrows.streaming.stream",
     "stream": "narrows.streaming.stream",

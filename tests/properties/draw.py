@@ -289,6 +289,22 @@ def _statistics(rng: random.Random, shape: tuple[int, ...]) -> Drawn:
     return tensors, settings, weights
 
 
+@drawer("lstm.input", "gru.input", "rnn_tanh.input", "rnn_relu.input")
+def _recurrence(rng: random.Random, shape: tuple[int, ...]) -> Drawn:
+    size = rng.randint(1, 4)
+
+    def tensors(m: Any, x: torch.Tensor) -> list[Any]:
+        name = str(m.function).split(".")[1]
+        gates = {"lstm": 4, "gru": 3}.get(name, 1)
+        start = x.new_zeros((1, x.shape[0], size))
+        weights = [m.a[: gates * size].to(x.dtype), m.b[: gates * size, :size].to(x.dtype)]
+        state = [start, start] if name == "lstm" else start
+        return [x.flatten(2).transpose(1, 2), state, weights, False, 1, 0.0, False, False, True]
+
+    weights = {"a": _weight(rng, 4 * size, CHANNELS), "b": _weight(rng, 4 * size, 4)}
+    return tensors, {}, weights
+
+
 @drawer("adaptive_avg_pool2d.default", "adaptive_max_pool2d.default")
 def _adaptive(rng: random.Random, shape: tuple[int, ...]) -> Drawn:
     return _image, {"output_size": [rng.randint(2, 9), rng.randint(1, 9)]}, {}

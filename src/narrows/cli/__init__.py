@@ -21,6 +21,7 @@ _COMMANDS = {
     "water": ("narrows.cli.water", "water"),
     "run": ("narrows.cli.run", "run"),
     "plan": ("narrows.cli.plan", "plan"),
+    "cost": ("narrows.cli.cost", "cost"),
     "import-deepwatermap": ("narrows.cli.import_deepwatermap", "command"),
 }
 

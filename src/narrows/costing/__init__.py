@@ -1,1 +1,1 @@
-"""What a network costs: compute, memory, lines, time."""
+"""What a network computes, holds, moves and waits for, at one size of its image; nothing is run."""

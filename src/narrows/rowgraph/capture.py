@@ -24,7 +24,7 @@ from narrows.rowgraph.fold import Fold, find_folds, folded_constants
 from narrows.rowgraph.graph import Node, RowGraph
 from narrows.rowgraph.positions import Positions
 from narrows.rowgraph.provenance import module_path, source_line
-from narrows.rowgraph.registry import Call, Operator, Refusal, Value, lookup
+from narrows.rowgraph.registry import Call, Operator, Refusal, Value, lookup, macs_of
 from narrows.rowgraph.rows import Axis
 
 __all__ = ["capture", "export_at"]
@@ -156,8 +156,9 @@ class _Builder:
             for name in self.folds.pop(fx.name).absorbed:
                 del self.folded_away[name]
         call = self._as_call(fx, target)
-        # Attention is tagged for the dropout that it may hold; its rule looks whether it does.
-        if torch.Tag.nondeterministic_seeded in fx.target.tags and "dropout_p" not in call.arguments:
+        # Attention and recurrences are tagged for the dropout that they may hold.
+        may_drop = "dropout_p" in call.arguments or call.get("train", True) is False
+        if torch.Tag.nondeterministic_seeded in fx.target.tags and not may_drop:
             self.values[fx.name] = self._refused(fx, call, _RANDOM)
             return
         if all(value.rows is None for value in call.values):
@@ -251,7 +252,8 @@ class _Builder:
 
         def make(name: str, place: int | None) -> Value:
             shape, dtype = call.results[place or 0]
-            value = self._append(name, Operator(_kind(call.target), values, at(place), None), shape, dtype, fx=fx)
+            spec = Operator(_kind(call.target), values, at(place), None, macs=0 if place else macs_of(call) or 0)
+            value = self._append(name, spec, shape, dtype, fx=fx)
             self.positions.remember(value, call, place or 0, fx)
             return value
 
@@ -284,7 +286,9 @@ class _Builder:
         return self._append(fx.name, specs, *call.results[0], fx=fx, unsupported=unsupported)
 
     def _refused(self, fx: torch.fx.Node, call: Call, why: str) -> Any:
-        blank = Operator(_kind(call.target), tuple(dict.fromkeys(call.values)), None, None, needs=())
+        blank = Operator(
+            _kind(call.target), tuple(dict.fromkeys(call.values)), None, None, needs=(), macs=macs_of(call) or 0
+        )
 
         def make(name: str, place: int) -> Value:
             return self._append(name, blank, *call.results[place], fx=fx, unsupported=why)

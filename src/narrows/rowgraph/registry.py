@@ -14,7 +14,7 @@ import torch
 
 from narrows.rowgraph.rows import Axis, RowNeed, Same
 
-__all__ = ["Call", "Operator", "Refusal", "Value", "lookup", "operator", "registered"]
+__all__ = ["Call", "Operator", "Refusal", "Value", "lookup", "macs_of", "multiplies", "operator", "registered"]
 
 
 class Refusal(Exception):
@@ -115,8 +115,11 @@ class Operator:
 
 
 Rule = Callable[[Call], "Operator | tuple[Operator, ...]"]
+Count = Callable[[Call], int]
 R = TypeVar("R", bound=Rule)
+C = TypeVar("C", bound=Count)
 _rules: dict[str, Rule] = {}
+_counts: dict[str, Count] = {}
 
 
 def operator(*targets: str) -> Callable[[R], R]:
@@ -130,6 +133,28 @@ def operator(*targets: str) -> Callable[[R], R]:
         return rule
 
     return register
+
+
+def multiplies(*targets: str) -> Callable[[C], C]:
+    """Register how many multiply-accumulates calls of these ATen names make, from their shapes and arguments alone.
+
+    Unlike a rule it is asked for every call, also for those on values without rows.
+    """
+
+    def register(count: C) -> C:
+        for target in targets:
+            if target in _counts:
+                raise ValueError(f"{target} has two counts of multiply-accumulates")
+            _counts[target] = count
+        return count
+
+    return register
+
+
+def macs_of(call: Call) -> int | None:
+    """Multiply-accumulates of a call, or None where no count is registered for its name."""
+    count = _counts.get(call.target)
+    return count(call) if count is not None else None
 
 
 def lookup(target: str) -> Rule | None:

@@ -17,7 +17,7 @@ from narrows.errors import CaptureError, InputError
 from narrows.rowgraph.capture import capture, export_at
 from narrows.rowgraph.graph import RowGraph
 
-__all__ = ["Model", "Shape", "captured", "channels_of", "dtype_of", "load_program", "loaded"]
+__all__ = ["Model", "Shape", "captured", "channels_of", "dtype_of", "exported", "load_program", "loaded"]
 
 Model = torch.nn.Module | ExportedProgram | str | os.PathLike[str]
 Shape = tuple[int, ...]
@@ -91,10 +91,7 @@ def captured(
     known = _cache.setdefault(model, {}) if content is not None else {}
     if key not in known:
         known.clear()
-        blank = {name: torch.zeros((1,) * len(s), dtype=typed[name]).expand(s) for name, s in named.items()}
-        args = [] if isinstance(shapes, Mapping) else list(blank.values())
-        kwargs = {str(name): tensor for name, tensor in blank.items()} if isinstance(shapes, Mapping) else {}
-        known[key] = _capture(model, args, kwargs)
+        known[key] = capture(exported(model, shapes, dtypes))
     return known[key]
 
 
@@ -111,9 +108,35 @@ def _content(model: torch.nn.Module) -> Any:
         return None
 
 
-def _capture(model: torch.nn.Module | ExportedProgram, args: list[Any], kwargs: dict[str, Any]) -> RowGraph:
+def exported(
+    model: torch.nn.Module | ExportedProgram,
+    shapes: Sequence[Shape] | Mapping[str, Shape],
+    dtypes: Sequence[torch.dtype] | Mapping[str, torch.dtype],
+) -> ExportedProgram:
+    """`model` as an exported program for inputs of these whole shapes (N, C, H, W) and dtypes.
+
+    Raises:
+        CaptureError: the network can't be exported at that size, or is in training mode.
+    """
+    args, kwargs = _blanks(shapes, dtypes)
+    return _export(model, args, kwargs)
+
+
+def _blanks(
+    shapes: Sequence[Shape] | Mapping[str, Shape], dtypes: Sequence[torch.dtype] | Mapping[str, torch.dtype]
+) -> tuple[list[Any], dict[str, Any]]:
+    """Inputs of one number each, expanded."""
+    named: dict[Any, Shape] = dict(shapes) if isinstance(shapes, Mapping) else dict(enumerate(shapes))
+    typed: dict[Any, torch.dtype] = dict(dtypes) if isinstance(dtypes, Mapping) else dict(enumerate(dtypes))
+    blank = {name: torch.zeros((1,) * len(s), dtype=typed[name]).expand(s) for name, s in named.items()}
+    if isinstance(shapes, Mapping):
+        return [], {str(name): tensor for name, tensor in blank.items()}
+    return list(blank.values()), {}
+
+
+def _export(model: torch.nn.Module | ExportedProgram, args: list[Any], kwargs: dict[str, Any]) -> ExportedProgram:
     if isinstance(model, torch.nn.Module):
-        return capture(export_at(model, args, kwargs))
+        return export_at(model, args, kwargs)
     wanted = [tuple(tensor.shape) for tensor in (*args, *kwargs.values())]
     held = [tuple(shape) for shape in _program_shapes(model)]
     if all(isinstance(size, int) for shape in held for size in shape):
@@ -121,7 +144,7 @@ def _capture(model: torch.nn.Module | ExportedProgram, args: list[Any], kwargs: 
             raise CaptureError(
                 f"the exported program takes inputs of {held} only; export it with dynamic sizes to run it at {wanted}"
             )
-        return capture(model)
+        return model
     module = model.module()
     module.training = False
-    return capture(export_at(module, args, kwargs))
+    return export_at(module, args, kwargs)

@@ -11,7 +11,7 @@ import torch
 from narrows.rowgraph.cutting import cut, on_strips
 from narrows.rowgraph.graph import Strip
 from narrows.rowgraph.operators.pointwise import broadcast_axis, broadcast_needs, fitted
-from narrows.rowgraph.registry import Call, Operator, Refusal, Value, operator
+from narrows.rowgraph.registry import Call, Operator, Refusal, Value, multiplies, operator
 from narrows.rowgraph.rows import Axis, Same, Whole
 
 __all__: list[str] = []
@@ -22,11 +22,66 @@ def _barrier(call: Call, kind: str, values: list[Value], macs: int) -> Operator:
     return Operator(kind, tuple(values), None, None, needs=needs, barrier="a product over all rows", macs=macs)
 
 
+@multiplies("aten.linear.default")
+def linear_macs(call: Call) -> int:
+    """Each output value sums over the inputs of the layer."""
+    return prod(call.shape) * call["input"].shape[-1]
+
+
+@multiplies(
+    *(f"aten.{name}.default" for name in ("matmul", "bmm", "mm", "mv", "dot", "vdot", "addmm", "addmv", "baddbmm"))
+)
+def product_macs(call: Call) -> int:
+    """Each value of the product sums over the last dimension of the first factor."""
+    first = call.values[1 if call.target.startswith(("aten.add", "aten.badd")) else 0]
+    return prod(call.shape) * first.shape[-1]
+
+
+@multiplies("aten.addbmm.default")
+def summed_product_macs(call: Call) -> int:
+    """A batch of products, added up."""
+    return prod(call["batch1"].shape) * call["batch2"].shape[-1]
+
+
+@multiplies("aten.outer.default", "aten.addr.default")
+def outer_macs(call: Call) -> int:
+    """One multiplication for each value."""
+    return prod(call.shape)
+
+
+@multiplies("aten.bilinear.default")
+def bilinear_macs(call: Call) -> int:
+    """``x1 weight x2`` for each output: the product with x2 first, then with x1."""
+    outputs, first, second = call["weight"].shape
+    return prod(call.shape[:-1]) * outputs * first * (second + 1)
+
+
+@multiplies("aten.scaled_dot_product_attention.default")
+def attention_macs(call: Call) -> int:
+    """q k^T and its product with v, each for every pair of a query and a key, masked or not."""
+    query, key, value = call["query"], call["key"], call["value"]
+    return prod(query.shape[:-1]) * key.shape[-2] * (query.shape[-1] + value.shape[-1])
+
+
+@multiplies("aten.einsum.default")
+def einsum_macs(call: Call) -> int:
+    """Operands multiplied pair by pair from the left, each letter summed as soon as nothing else names it."""
+    values = list(call["tensors"])
+    operands, result = _letters(call["equation"], [len(value.shape) for value in values])
+    sizes = {c: n for s, value in zip(operands, values, strict=True) for c, n in zip(s, value.shape, strict=True)}
+    macs, held = 0, set(operands[0])
+    for place, operand in enumerate(operands[1:], start=2):
+        held |= set(operand)
+        macs += prod(sizes[letter] for letter in held)
+        held &= set(result).union(*operands[place:])
+    return macs
+
+
 @operator("aten.linear.default")
 def linear(call: Call) -> Operator:
     """``x @ weight.T + bias`` over the last dimension."""
     x, weight, values = call["input"], call["weight"], call.values
-    macs = prod(call.shape) * weight.shape[-1]
+    macs = linear_macs(call)
     if weight.rows is not None:
         raise Refusal("a linear layer whose weights depend on the image")
     if x.axis.dim == len(x.shape) - 1:
@@ -56,7 +111,7 @@ def matmul(call: Call) -> Operator:
     """``a @ b`` where the rows are in the batch of both, or are the rows of `a` or the columns of `b`."""
     a, b = call.values
     rank = len(call.shape)
-    macs = prod(call.shape) * a.shape[-1]
+    macs = product_macs(call)
     compute = on_strips(call)
     if len(b.shape) == 1 and len(a.shape) > 1 and b.rows is None and a.axis.dim < len(a.shape) - 1:
         # (..., n) @ (n): every dimension but the last one stays.
@@ -114,7 +169,7 @@ def _weighted(call: Call, x: Value, macs: int) -> Operator:
 def addmm(call: Call) -> Operator:
     """``beta * bias + alpha * x @ weight``, the rows in the first dimension of `x`."""
     bias, x, weight = call["self"], call["mat1"], call["mat2"]
-    macs = prod(call.shape) * x.shape[-1]
+    macs = product_macs(call)
     if x.rows is None or weight.rows is not None or bias.rows not in (None, x.rows):
         raise Refusal("a product whose weights depend on the image")
     if x.axis.dim != 0:
@@ -164,7 +219,7 @@ def _batched(call: Call, values: list[Value], macs: int) -> Operator:
 def baddbmm(call: Call) -> Operator:
     """``beta * bias + alpha * a @ b``, each matrix of the batch in one row of the image."""
     values = call.values
-    macs = prod(call.shape) * call["batch1"].shape[-1]
+    macs = product_macs(call)
     if any(value.rows is not None and value.axis.dim >= len(value.shape) - 2 for value in values):
         return _barrier(call, "baddbmm", values, macs)
     return _batched(call, values, macs)
@@ -174,8 +229,7 @@ def baddbmm(call: Call) -> Operator:
 def attention(call: Call) -> Operator:
     """softmax(q k^T / sqrt(d)) v within a row or a window of rows; over all rows it is a barrier."""
     values = call.values
-    query, key, value = call["query"], call["key"], call["value"]
-    macs = prod(query.shape[:-1]) * key.shape[-2] * (query.shape[-1] + value.shape[-1])
+    macs = attention_macs(call)
     if call["dropout_p"]:
         raise Refusal("dropout in attention draws random numbers; switch it off (model.eval())")
     if any(v.rows is not None and v.axis.dim >= len(v.shape) - 2 for v in values):
@@ -205,8 +259,7 @@ def einsum(call: Call) -> Operator:
     """Sums of products by subscripts, where the rows keep their letter from every operand to the result."""
     values = list(call["tensors"])
     operands, result = _letters(call["equation"], [len(value.shape) for value in values])
-    sizes = {c: n for s, value in zip(operands, values, strict=True) for c, n in zip(s, value.shape, strict=True)}
-    macs = prod(sizes.values())
+    macs = einsum_macs(call)
     rowed = [(s, value) for s, value in zip(operands, values, strict=True) if value.rows is not None]
     letters = {s[value.axis.dim] for s, value in rowed}
     letter = next(iter(letters))

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from narrows.rowgraph.graph import Strip
-from narrows.rowgraph.registry import Call, Operator, Refusal, Value, operator
+from narrows.rowgraph.registry import Call, Operator, Refusal, Value, multiplies, operator
 from narrows.rowgraph.rows import Axis, Transposed, Window, missing_rows
 
 __all__: list[str] = []
@@ -57,6 +57,21 @@ def _explicit_padding(call: Call, kernel: tuple[int, int], dilation: tuple[int, 
         return (total[0] // 2, total[0] - total[0] // 2, total[1] // 2, total[1] - total[1] // 2)
     rows, columns = _pair(padding)
     return (rows, rows, columns, columns)
+
+
+@multiplies(
+    *(f"aten.conv{n}d.{form}" for n in (1, 2, 3) for form in ("default", "padding")),
+    "aten.conv_transpose1d.default",
+    "aten.conv_transpose2d.input",
+    "aten.conv_transpose3d.input",
+    "aten.convolution.default",
+    "aten._convolution.default",
+)
+def convolution_macs(call: Call) -> int:
+    """Each weight once for each output place of its group; transposed, once for each input place."""
+    x, weight = call["input"], call["weight"]
+    transposed = "conv_transpose" in call.target or bool(call.get("transposed"))
+    return prod(x.shape if transposed else call.shape) * prod(weight.shape[1:])
 
 
 @operator("aten.conv2d.default", "aten.conv2d.padding")
@@ -115,7 +130,7 @@ def conv2d(call: Call) -> Operator:
         prepare=prepare,
         prepared_bytes=packed,
         workspace=_im2col(call, weight, groups) if not onednn else None,
-        macs=prod(call.shape) * prod(weight.shape[1:]),
+        macs=convolution_macs(call),
         bitwise=x.dtype is torch.float32,
     )
 
@@ -193,6 +208,6 @@ def conv_transpose2d(call: Call) -> Operator:
         prepare=prepare,
         workspace=scratch,
         discarded=discarded,
-        macs=prod(x.shape) * prod(weight.shape[1:]),
+        macs=convolution_macs(call),
         bitwise=False,
     )

@@ -9,7 +9,8 @@ import torch
 
 from narrows.rowgraph.cutting import on_strips, overload
 from narrows.rowgraph.graph import Strip
-from narrows.rowgraph.registry import Call, Operator, Refusal, operator
+from narrows.rowgraph.registry import Call, Operator, Refusal, multiplies, operator
+from narrows.rowgraph.rows import Whole
 
 __all__: list[str] = []
 
@@ -86,3 +87,37 @@ def running_extremum(call: Call) -> tuple[Operator, ...]:
         )
 
     return make(0), make(1)
+
+
+_LAYERS = ("lstm", "gru", "rnn_tanh", "rnn_relu")
+
+
+@multiplies(*(f"aten.{name}.{form}" for name in _LAYERS for form in ("input", "data")))
+def layer_macs(call: Call) -> int:
+    """Every weight matrix of every layer and direction once for each element of each sequence."""
+    data = call.values[0]
+    steps = prod(data.shape[:-1]) if call.target.endswith("input") else data.shape[0]
+    return steps * sum(prod(weight.shape) for weight in call["params"] if len(weight.shape) == 2)
+
+
+@multiplies(
+    "aten.lstm_cell.default", "aten.gru_cell.default", "aten.rnn_tanh_cell.default", "aten.rnn_relu_cell.default"
+)
+def cell_macs(call: Call) -> int:
+    """Both weight matrices once for each sequence of the batch."""
+    return prod(call["input"].shape[:-1]) * (prod(call["w_ih"].shape) + prod(call["w_hh"].shape))
+
+
+def _layer(call: Call) -> tuple[Operator, ...]:
+    tensors = tuple(dict.fromkeys(call.values))
+    needs = tuple(Whole(value.rows.count) if value.rows else None for value in tensors)
+    kind = call.target.split(".")[1]
+    why = "a recurrence over the pixels of all rows"
+    return tuple(
+        Operator(kind, tensors, None, None, needs=needs, barrier=why, macs=0 if place else layer_macs(call))
+        for place in range(len(call.results))
+    )
+
+
+for _name in _LAYERS:
+    operator(f"aten.{_name}.input")(_layer)

@@ -1,0 +1,116 @@
+"""Limits that a network's costs must keep, as a person writes them: ``macs=2G,memory=500MB,delay=8,latency=60s``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from narrows.costing.report import CostReport
+from narrows.errors import InputError
+from narrows.units import format_bytes, parse_bytes
+
+__all__ = ["Limit", "broken", "parse_budget"]
+
+_TOTALS = {
+    "macs": "macs",
+    "parameters": "parameters",
+    "memory": "peak_bytes",
+    "eager": "eager_peak_bytes",
+    "streamed": "streamed_peak_bytes",
+    "lines": "line_buffer_bytes",
+    "delay": "delay_rows",
+    "latency": "seconds",
+}
+_COUNTS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+_SECONDS = {"S": 1.0, "MS": 1e-3, "US": 1e-6, "MIN": 60.0, "": 1.0}
+_NUMBER = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-zµ]*)")
+
+
+@dataclass(frozen=True)
+class Limit:
+    """`name` as it was written, the total that it limits, and the most that this may be."""
+
+    name: str
+    total: str
+    most: float
+    text: str
+
+
+def parse_budget(text: str) -> tuple[Limit, ...]:
+    """The limits that `text` names.
+
+    Raises:
+        InputError: a name or a unit is unknown, or something is no ``name=value``.
+    """
+    limits = []
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or not value:
+            raise InputError(f"--budget {part}: write it as name=value, as macs=2G")
+        if name not in _TOTALS:
+            raise InputError(f"--budget {part}: there is no '{name}'; there are {', '.join(_TOTALS)}")
+        limits.append(Limit(name, _TOTALS[name], _amount(_TOTALS[name], name, value), value))
+    if not limits:
+        raise InputError("--budget names nothing; write it as macs=2G,memory=500MB,delay=8,latency=60s")
+    return tuple(limits)
+
+
+def _amount(total: str, name: str, value: str) -> float:
+    if total.endswith("_bytes"):
+        try:
+            return parse_bytes(value)
+        except InputError as error:
+            raise InputError(f"--budget {name}={value}: {error}") from None
+    factors = _SECONDS if total == "seconds" else _COUNTS
+    match = _NUMBER.fullmatch(value)
+    unit = match[2].upper().replace("µ".upper(), "U") if match else ""
+    if total == "delay_rows":
+        factors = {"": 1, "ROWS": 1, "LINES": 1}
+    if not match or unit not in factors:
+        wanted = {"seconds": "60s, 40ms or 2min", "delay_rows": "rows, as 8"}.get(total, "2G, 500M or a plain number")
+        raise InputError(f"--budget {name}={value}: '{value}' is no {name}; write {wanted}")
+    return float(match[1]) * factors[unit]
+
+
+def broken(report: CostReport, limits: tuple[Limit, ...]) -> list[str]:
+    """One line for each limit that is exceeded, or that can't be judged to be kept.
+
+    Raises:
+        InputError: a limit needs what the report doesn't have: a machine's times, a budget for streaming.
+    """
+    lines = []
+    for limit in limits:
+        value = report.totals[limit.total]
+        if value is None:
+            if limit.total == "seconds":
+                raise InputError("--budget latency needs the times of a machine: give --machine profile.json")
+            if limit.total == "streamed_peak_bytes" and not any("streamed peak" in note for note in report.notes):
+                raise InputError("--budget streamed needs a budget to stream in: give --memory")
+            reasons = [note for note in report.notes if note.startswith(limit.total.split("_")[0][:4])]
+            lines.append(f"{report.name}: {limit.name} is not known{': ' + reasons[0] if reasons else ''}")
+        elif value > limit.most:
+            lines.append(f"{report.name}: {limit.name} {amount(limit.total, value)} exceeds {limit.text}")
+        elif limit.total == "macs" and report.unknown:
+            lines.append(
+                f"{report.name}: macs are at least {amount('macs', value)}: {report.unknown[0].place} is unknown"
+            )
+    return lines
+
+
+def amount(total: str, value: float) -> str:
+    """`value` of a total as a person reads it."""
+    if total.endswith("_bytes"):
+        return format_bytes(value)
+    if total == "seconds":
+        return f"{value:.3g} s" if value >= 1 else f"{value * 1e3:.3g} ms"
+    if total == "delay_rows":
+        return f"{value} rows"
+    return counted(value)
+
+
+def counted(value: float) -> str:
+    """A count in the decimal prefix that reads best: ``2.87 M``."""
+    for letter, factor in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if abs(value) >= factor * 0.9995:
+            return f"{value / factor:.3g} {letter}"
+    return f"{value:.0f}"

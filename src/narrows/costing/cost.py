@@ -1,0 +1,259 @@
+"""`narrows.cost`: what a network costs at one size."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import log2
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.export import ExportedProgram
+
+from narrows.costing.calls import Traced, trace
+from narrows.costing.eager import eager_peak
+from narrows.costing.lines import line_costs
+from narrows.costing.modules import module_costs, parameters_of
+from narrows.costing.report import CostReport, Growth, Lines, Peak, Predictor
+from narrows.costing.structure import dependencies, longest_chain, parallel_branches
+from narrows.errors import BudgetError, CaptureError, InputError, NotStreamableError
+from narrows.rowgraph.capture import capture
+from narrows.rowgraph.graph import RowGraph
+from narrows.streaming.capturing import Model, Shape, channels_of, dtype_of, exported, loaded
+from narrows.streaming.memory import resident_now
+from narrows.streaming.plan import make_plan
+from narrows.units import parse_bytes
+
+__all__ = ["cost"]
+
+Shapes = Sequence[Shape] | Mapping[str, Shape]
+
+
+def cost(
+    model: Model,
+    height: int,
+    width: int,
+    *,
+    channels: int | None = None,
+    batch: int = 1,
+    dtype: torch.dtype | None = None,
+    inputs: Shapes | None = None,
+    memory: int | str | None = None,
+    bits: int = 8,
+    growth: bool = False,
+    effective: bool = False,
+    predictor: Predictor | None = None,
+    name: str | None = None,
+) -> CostReport:
+    """What `model` computes, holds, moves and waits for on an image of (channels, height, width). Nothing is run.
+
+    Args:
+        model: a module in eval mode, an `ExportedProgram`, or the path of a `.pt2` file.
+        channels: of the image; read from the network if None.
+        dtype: of the image; that of the network's weights if None.
+        inputs: whole shapes (N, C, H, W) of every input, for networks with several; by name for keyword arguments.
+        memory: budget for the streamed peak of the whole process, as in `narrows.plan`; None leaves it out.
+        bits: of each value in line buffers.
+        growth: cost it at twice and four times the size as well.
+        effective: measure the effective receptive field too, by running the network on a crop of noise.
+        predictor: gives each operator a time; see `CostReport.with_times`.
+        name: what to call the network; its class if None.
+
+    Raises:
+        CaptureError, InputError: one line each, saying what to do.
+    """
+    if height < 1 or width < 1:
+        raise InputError(f"an image has at least one row and one column, not {height} x {width}")
+    if not 1 <= bits <= 64:
+        raise InputError(f"a value has 1 to 64 bits, not {bits}")
+    held = loaded(model)
+    budget = parse_bytes(memory) if memory is not None else None
+    shapes = _shapes(held, height, width, channels, batch, inputs)
+    kind = dtype or dtype_of(held) or torch.float32
+    report, graph = _at(held, shapes, kind, bits, name or _name(model, held))
+    if budget is not None:
+        report = _streamed(report, graph, budget)
+    if effective or graph is not None:
+        report = _with_field(report, held, graph, kind, effective)
+    if growth:
+        report = _grown(report, held, shapes, kind, bits)
+    return report.with_times(predictor) if predictor is not None else report
+
+
+def _shapes(
+    held: torch.nn.Module | ExportedProgram,
+    height: int,
+    width: int,
+    channels: int | None,
+    batch: int,
+    inputs: Shapes | None,
+) -> Shapes:
+    if inputs is not None:
+        return inputs
+    channels = channels or channels_of(held)
+    if channels is None:
+        raise InputError("the network doesn't tell how many channels it takes; give channels")
+    return [(batch, channels, height, width)]
+
+
+def _name(model: Model, held: torch.nn.Module | ExportedProgram) -> str:
+    if isinstance(model, (str, os.PathLike)):
+        return Path(model).stem
+    return type(held).__name__ if isinstance(held, torch.nn.Module) else "exported program"
+
+
+def _at(
+    held: torch.nn.Module | ExportedProgram, shapes: Shapes, kind: torch.dtype, bits: int, name: str
+) -> tuple[CostReport, RowGraph | None]:
+    dtypes: Any = dict.fromkeys(shapes, kind) if isinstance(shapes, Mapping) else [kind for _ in shapes]
+    program = exported(held, shapes, dtypes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = trace(program)
+    notes: list[str] = []
+    module = held if isinstance(held, torch.nn.Module) else None
+    eager = _eager(module, shapes, kind, notes)
+    graph, lines = _lines(program, bits, notes)
+    sizes = list(shapes.values()) if isinstance(shapes, Mapping) else list(shapes)
+    report = CostReport(
+        name=name,
+        inputs=tuple(tuple(shape) for shape in sizes),
+        dtype=str(kind).removeprefix("torch."),
+        height=sizes[0][-2] if len(sizes[0]) > 1 else 1,
+        width=sizes[0][-1],
+        operators=traced.operators,
+        modules=module_costs(module, name, traced),
+        totals=_totals(traced, module, eager, lines),
+        liveness=traced.peak,
+        eager=eager,
+        lines=lines,
+        notes=tuple(notes),
+    )
+    for target in dict.fromkeys(operator.place for operator in report.unknown):
+        notes.append(f"{target}: nobody told how many multiply-accumulates it makes; macs is without it")
+    return _noted(report, notes), graph
+
+
+def _noted(report: CostReport, notes: Sequence[str]) -> CostReport:
+    return replace(report, notes=tuple(notes))
+
+
+def _eager(module: torch.nn.Module | None, shapes: Shapes, kind: torch.dtype, notes: list[str]) -> Peak | None:
+    if module is None:
+        notes.append("eager peak: an exported program has no Python of its user's to run")
+        return None
+    named = shapes if isinstance(shapes, Mapping) else {}
+    listed = [] if isinstance(shapes, Mapping) else shapes
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = eager_peak(
+            module,
+            [torch.empty(shape, dtype=kind, device="meta") for shape in listed],
+            {name: torch.empty(shape, dtype=kind, device="meta") for name, shape in named.items()},
+        )
+    if isinstance(found, Peak):
+        return found
+    notes.append(f"eager peak: {found}")
+    return None
+
+
+def _lines(program: ExportedProgram, bits: int, notes: list[str]) -> tuple[RowGraph | None, Lines | None]:
+    try:
+        graph = capture(program)
+    except CaptureError as error:
+        notes.append(f"lines: {error}")
+        return None, None
+    lines = line_costs(graph, bits)
+    if isinstance(lines, Lines):
+        if lines.whole_frame:
+            notes.append(f"lines: kept whole until a barrier has seen all rows: {', '.join(lines.whole_frame[:4])}")
+        return graph, lines
+    notes.append(f"lines: {lines}")
+    return graph, None
+
+
+def _totals(traced: Traced, module: torch.nn.Module | None, eager: Peak | None, lines: Lines | None) -> dict[str, Any]:
+    operators = traced.operators
+    launched = [operator for operator in operators if operator.launched]
+    before = dependencies(operators, traced.accesses)
+    read, written = sum(op.bytes_read for op in launched), sum(op.bytes_written for op in launched)
+    macs = sum(op.macs or 0 for op in operators)
+    waiting = eager.waiting_bytes if eager else None
+    elementwise = sum(op.bytes_moved for op in launched if op.elementwise)
+    return {
+        "macs": macs,
+        "unknown_operators": sum(op.macs is None for op in operators),
+        "parameters": parameters_of(module, traced),
+        "weight_bytes": traced.weight_bytes,
+        "bytes_read": read,
+        "bytes_written": written,
+        "memory_access_cost": sum(op.memory_access for op in launched),
+        "arithmetic_intensity": macs / (read + written) if read + written else None,
+        "peak_bytes": traced.peak.bytes,
+        "eager_peak_bytes": eager.bytes if eager else None,
+        "eager_waiting_bytes": waiting,
+        "streamed_peak_bytes": None,
+        "line_buffer_bytes": lines.bytes if lines else None,
+        "skip_line_bytes": lines.skip_bytes if lines else None,
+        "delay_rows": lines.delay if lines else None,
+        "launched_operators": len(launched),
+        "elementwise_operators": sum(op.elementwise for op in launched),
+        "elementwise_share": elementwise / (read + written) if read + written else 0.0,
+        "longest_chain": longest_chain(before),
+        "parallel_branches": parallel_branches(before),
+        "seconds": None,
+    }
+
+
+def _streamed(report: CostReport, graph: RowGraph | None, budget: int) -> CostReport:
+    notes, peak = list(report.notes), None
+    if graph is not None:
+        try:
+            peak = make_plan(graph, process=resident_now(), memory=budget).peak
+        except (BudgetError, NotStreamableError) as error:
+            notes.append(f"streamed peak: {error}")
+    return replace(report, totals=report.totals | {"streamed_peak_bytes": peak}, notes=tuple(notes))
+
+
+def _with_field(
+    report: CostReport,
+    held: torch.nn.Module | ExportedProgram,
+    graph: RowGraph | None,
+    kind: torch.dtype,
+    effective: bool,
+) -> CostReport:
+    return report
+
+
+_GROWING = ("macs", "bytes_read", "bytes_written", "peak_bytes", "eager_peak_bytes", "line_buffer_bytes", "delay_rows")
+
+
+def _grown(
+    report: CostReport, held: torch.nn.Module | ExportedProgram, shapes: Shapes, kind: torch.dtype, bits: int
+) -> CostReport:
+    """`report` with its totals at 2 and 4 times the rows and columns of every input that has them."""
+    totals = [report.totals]
+    for factor in (2, 4):
+        try:
+            totals.append(_at(held, _scaled(shapes, factor), kind, bits, report.name)[0].totals)
+        except CaptureError as error:
+            return replace(report, notes=(*report.notes, f"growth: at {factor} times the size: {error}"))
+    growth = []
+    for name in _GROWING:
+        values = [found[name] for found in totals]
+        if all(value is not None for value in values):
+            exponent = log2(values[2] / values[1]) if values[1] and values[2] else None
+            growth.append(Growth(name, tuple(values), exponent))
+    return replace(report, growth=tuple(growth))
+
+
+def _scaled(shapes: Shapes, factor: int) -> Shapes:
+    def larger(shape: Shape) -> Shape:
+        return (*shape[:-2], shape[-2] * factor, shape[-1] * factor) if len(shape) >= 3 else shape
+
+    if isinstance(shapes, Mapping):
+        return {name: larger(shape) for name, shape in shapes.items()}
+    return [larger(shape) for shape in shapes]
