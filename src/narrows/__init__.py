@@ -6,21 +6,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-<<<<<<< HEAD
-    from narrows.networks.with_attention import with_attention
-=======
     from narrows.costing.cost import cost
     from narrows.costing.report import CostReport
->>>>>>> costing
+    from narrows.networks.with_attention import with_attention
     from narrows.streaming.plan import Plan
     from narrows.streaming.stream import plan, stream, stream_rows
 
 __version__ = "0.1.0"
-<<<<<<< HEAD
-__all__ = ["Plan", "plan", "stream", "stream_rows", "with_attention"]
-=======
-__all__ = ["CostReport", "Plan", "cost", "plan", "stream", "stream_rows"]
->>>>>>> costing
+__all__ = ["CostReport", "Plan", "cost", "plan", "stream", "stream_rows", "with_attention"]
 
 _HOMES = {
     "CostReport": "narrows.costing.report",

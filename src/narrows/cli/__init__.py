@@ -22,6 +22,7 @@ _COMMANDS = {
     "run": ("narrows.cli.run", "run"),
     "plan": ("narrows.cli.plan", "plan"),
     "cost": ("narrows.cli.cost", "cost"),
+    "calibrate": ("narrows.cli.calibrate", "calibrate"),
     "import-deepwatermap": ("narrows.cli.import_deepwatermap", "command"),
 }
 
