@@ -1,15 +1,15 @@
 """How well a network's time is predicted before it runs, on networks that were not used in fitting.
 
     narrows calibrate --export profile.json
-    python benchmarks/prediction.py measure --part 1/4      # each part in a quiet machine; results are kept as they come
+    python benchmarks/prediction.py measure --part 1/4     # each part on a quiet machine; results are kept
     python benchmarks/prediction.py judge --profile profile.json
 
 Each network is run at sizes that bring it into groups whose multiply-accumulates differ by at most 2 times. Within a
-group, times are ranked; a fit on multiply-accumulates alone and one on bytes alone, both fitted to the very times that they are
-judged on, are ranked and judged beside the prediction.
+group, times are ranked; a fit on multiply-accumulates alone and one on bytes alone, both fitted to the very times that
+they are judged on, are ranked and judged beside the prediction.
 
-A run that something else disturbed (less processor time than wall time) is discarded and counted. Each network is measured in
-two rounds, far apart and each in a process of its own; their difference is the noise.
+A run that something else disturbed (less processor time than wall time) is discarded and counted. Each network is
+measured in two rounds, far apart and each in a process of its own; their difference is the noise.
 """
 
 from __future__ import annotations
@@ -161,7 +161,11 @@ def measure(part: int, parts: int, threads: int) -> None:
     import torch  # noqa: F401  (imported once; each network's process is forked from here)
 
     warnings.simplefilter("ignore")
-    held = json.loads(MEASURED.read_text()) if MEASURED.exists() else {"machine": machine(), "threads": threads, "runs": []}
+    held = (
+        json.loads(MEASURED.read_text())
+        if MEASURED.exists()
+        else {"machine": machine(), "threads": threads, "runs": []}
+    )
     wanted = [(r, entry) for r in range(ROUNDS) for entry in entries()]
     # Rounds are apart, and the order in each is drawn.
     order = random.Random(0)
@@ -172,7 +176,9 @@ def measure(part: int, parts: int, threads: int) -> None:
     queue = queue[len(queue) * (part - 1) // parts : len(queue) * part // parts]
     context = get_context("fork")
     for number, entry in queue:
-        if any(r["family"] == entry["family"] and r["side"] == entry["side"] and r["round"] == number for r in held["runs"]):
+        if any(
+            r["family"] == entry["family"] and r["side"] == entry["side"] and r["round"] == number for r in held["runs"]
+        ):
             continue
         ours, theirs = context.Pipe()
         process = context.Process(target=_run, args=(entry["family"], entry["side"], threads, theirs))
@@ -182,7 +188,10 @@ def measure(part: int, parts: int, threads: int) -> None:
         held["runs"].append({**entry, "round": number, "seconds": taken, "discarded": discarded})
         MEASURED.write_text(json.dumps(held) + "\n")
         if taken:
-            print(f"{entry['family']:24s} {entry['side']:5d} {entry['group']:6s} {middle(taken) * 1e3:9.2f} ms", flush=True)
+            print(
+                f"{entry['family']:24s} {entry['side']:5d} {entry['group']:6s} {middle(taken) * 1e3:9.2f} ms",
+                flush=True,
+            )
 
 
 def judge(profile_path: str, show_operators: str | None) -> dict[str, Any]:
@@ -215,7 +224,7 @@ def judge(profile_path: str, show_operators: str | None) -> dict[str, Any]:
         measured = middle(row["rounds"])
         if show_operators is not None and show_operators in family:
             for operator in prediction.operators:
-                print(f"{operator.target:45s} {operator.kind!s:32s} {operator.seconds * 1e6:9.1f} fresh {operator.fresh_seconds * 1e6:9.1f}")
+                print(f"{operator.target:45s} {operator.kind!s:32s} {1e6 * operator.seconds:9.1f}")
         found.append(
             row
             | {
@@ -243,7 +252,7 @@ def judge(profile_path: str, show_operators: str | None) -> dict[str, Any]:
         for group in GROUPS:
             here = [place for place, row in enumerate(found) if row["group"] == group]
             if len(here) > 4:
-                line[f"rank {group}"] = round(float(spearmanr(told[here], times[here]).statistic), 3)
+                line[f"rank_{group.replace(' ', '_')}"] = round(float(spearmanr(told[here], times[here]).statistic), 3)
         summary.append(line)
     noise = np.array([row["noise"] for row in found])
     about = {
@@ -256,7 +265,10 @@ def judge(profile_path: str, show_operators: str | None) -> dict[str, Any]:
         "threads": predictor.profile.threads,
         "calibration_seconds": predictor.profile.seconds,
     }
-    shown = [{k: (round(v, 3) if isinstance(v, float) else v) for k, v in row.items() if k not in ("rounds", "spreads")} for row in found]
+    shown = [
+        {k: (round(v, 3) if isinstance(v, float) else v) for k, v in row.items() if k not in ("rounds", "spreads")}
+        for row in found
+    ]
     table("Each network", shown, ("network", "group", "measured_ms", "predicted_ms", "fresh_ms", "error", "noise"))
     table("Altogether", summary, list(summary[0]))
     print(about)
@@ -279,7 +291,9 @@ def plot(found: dict[str, Any], path: Path) -> None:
         here = [r for r in rows if r["group"] == group]
         axes.scatter([r["measured_ms"] for r in here], [r["predicted_ms"] for r in here], s=22, color=colour,
                      label=f"{group} to twice that")  # fmt: skip
-    axes.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), xlabel="measured, ms", ylabel="predicted, ms")
+    axes.set(
+        xscale="log", yscale="log", xlim=(low, high), ylim=(low, high), xlabel="measured, ms", ylabel="predicted, ms"
+    )
     axes.legend(title="multiply-accumulates", frameon=False)
     axes.set_aspect("equal")
     figure.tight_layout()
@@ -306,7 +320,7 @@ def main() -> None:
         if chosen.profile is None:
             parser.error("judge needs --profile")
         found = judge(chosen.profile, chosen.operators)
-        save("prediction", {"about": found["about"], "summary": found["summary"]}, found["rows"])
+        save("prediction", {**found["about"], "networks_each": found["rows"]}, found["summary"])
         plot(found, RESULTS.parents[1] / "docs" / "images" / "prediction.png")
 
 

@@ -6,6 +6,7 @@ Nothing here is used in fitting a machine's tables.
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -93,7 +94,7 @@ class _Random(nn.Module):
         if self.dense:
             self.ups = nn.ModuleList(
                 nn.Conv2d(coarse + (fine if self.joins == "cat" else 0), fine, 3, padding=1)
-                for fine, coarse in zip(widths[:-1], widths[1:], strict=True)
+                for fine, coarse in pairwise(widths)
             )
             self.head: nn.Module = nn.Conv2d(widths[0], 2, 1)
         else:
@@ -114,7 +115,7 @@ class _Random(nn.Module):
 
 
 def random_network(seed: int) -> nn.Module:
-    """A network of four scales from 3 channels: a classifier or a dense one, its blocks and widths drawn from `seed`."""
+    """A network of four scales from 3 channels, a classifier or a dense one: blocks and widths are drawn."""
     return _Random(seed)
 
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.costing.profiles import profile, write
 
 import narrows.cli.calibrate as command
 from narrows.cli import narrows
 from narrows.costing.calibration import VERSION
 from narrows.costing.machine import cached_profile, default_path
-from tests.costing.profiles import profile, write
 
 NETWORK = "from torch import nn\ndef build():\n    return nn.Sequential(nn.Conv2d(16, 16, 3, padding=1), nn.ReLU())\n"
 

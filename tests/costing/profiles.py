@@ -29,7 +29,15 @@ def profile(**changed: Any) -> dict[str, Any]:
     for _ in range(120):
         cin, cout, side = r.choice((8, 16, 32, 64)), r.choice((8, 16, 32, 64)), r.choice((64, 96, 128, 192, 256))
         k = r.choice((3, 5))
-        args = [{"shape": [1, cin, side, side]}, {"shape": [cout, cin, k, k]}, None, [1, 1], [k // 2, k // 2], [1, 1], 1]
+        args = [
+            {"shape": [1, cin, side, side]},
+            {"shape": [cout, cin, k, k]},
+            None,
+            [1, 1],
+            [k // 2, k // 2],
+            [1, 1],
+            1,
+        ]
         points.append(_point("aten.conv2d.default", args, [1, cout, side, side], conv_seconds(cin, cout, side, k)))
     for power in range(8, 25):
         points.append(_point("aten.relu.default", [{"shape": [1 << power]}], [1 << power], relu_seconds(1 << power)))

@@ -20,9 +20,9 @@ from narrows.costing.machine import read_profile
 class Clock:
     """Wall and processor time that pass as told: `work` of both for each run, and pauses in which others run."""
 
-    def __init__(self, work: float, pauses: Iterator[float] = iter(())):
+    def __init__(self, work: float, pauses: Iterator[float] | None = None):
         self.now = self.used = 0.0
-        self.work, self.pauses = work, pauses
+        self.work, self.pauses = work, pauses or repeat(0.0)
         self.load = Load(lambda: self.now, lambda: self.used)
 
     def run(self) -> None:
@@ -68,7 +68,9 @@ def test_cases_are_the_same_each_time_and_cover_every_family_early() -> None:
     assert layouts == {True, False}
 
 
-def test_what_is_measured_finds_its_table(alone: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+def test_what_is_measured_finds_its_table(
+    alone: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
     """One file measures a machine alone; each of its points has a kind, features and work that are sound."""
     done = alone("--export", "board.json", "--seconds", "4", "--threads", "1")
     assert done.returncode == 0, done.stderr

@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+from tests.costing.profiles import profile, write
 
 from narrows.costing.machine import cached_profile, default_path, read_profile
 from narrows.errors import InputError
-from tests.costing.profiles import profile, write
 
 
 def test_a_profile_is_read_as_it_was_written(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.costing.profiles import A_BYTE, A_CALL, conv_seconds, relu_seconds, write
 from torch import nn
 
 import narrows
@@ -13,7 +14,6 @@ from narrows.costing.machine import read_profile
 from narrows.costing.prediction import Predictor
 from narrows.errors import InputError
 from narrows.rowgraph.capture import export_at
-from tests.costing.profiles import A_BYTE, A_CALL, conv_seconds, relu_seconds, write
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +106,8 @@ def test_a_block_that_is_used_again_is_not_fresh() -> None:
         heap.allocate("block", 1 << 19)
         heap.free("block")
     assert heap.allocate("block", 1 << 19) == 0
+    heap.free("block")
+    assert heap.allocate("part", 1 << 18) == 0
 
 
 def test_the_largest_blocks_are_fresh_each_time() -> None:

@@ -27,9 +27,9 @@ __all__ = ["calibrate"]
 @click.command(
     short_help="Measure what this machine can do.",
     help=f"""Measure what this machine can do, once: some thousand operators of every kind, width and layout, memory
-    bandwidth by level, and what a call costs. It takes {SECONDS} s and some seconds more; let nothing else run meanwhile
-    (what ran under load is noticed, discarded and counted). The profile is kept in your cache, and other commands take it
-    from there; --export writes it to a file for use elsewhere.
+    bandwidth by level, and what a call costs. It takes {SECONDS} s and some seconds more; let nothing else run
+    meanwhile (what ran under load is noticed, discarded and counted). The profile is kept in your cache, where other
+    commands take it from; --export writes it to a file for use elsewhere.
 
     To measure a small board without narrows, write the measuring program as one file, copy it there, and run it
     with Python and PyTorch alone.
@@ -46,7 +46,10 @@ __all__ = ["calibrate"]
 @click.option("--quick", is_flag=True, help=f"{QUICK_SECONDS} s instead: fewer operators, predictions less exact.")
 @click.option("--threads", type=click.IntRange(min=1), help="Threads that compute. [PyTorch's choice]")
 @click.option(
-    "--one-file", type=click.Path(path_type=Path), metavar="FILE.py", help="Write the measuring program; measure nothing."
+    "--one-file",
+    type=click.Path(path_type=Path),
+    metavar="FILE.py",
+    help="Write the measuring program; measure nothing.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as JSON.")
@@ -183,7 +186,8 @@ def _text(found: dict[str, Any]) -> str:
         lines.append(f"  a megabyte of fresh pages costs {found['fresh_page_milliseconds_per_megabyte']:.2f} ms")
     lines += [
         f"  what the other operators tell of each is off by {found['table_error_percent']:.0f} % (median)",
-        f"  under load: {load['samples_discarded']} runs discarded, {load['operators_repeated']} operators measured again",
+        f"  under load: {load['samples_discarded']} runs discarded, "
+        f"{load['operators_repeated']} operators measured again",
         f"  kept in {found['kept']}",
     ]
     if found["exported"]:

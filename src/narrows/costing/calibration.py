@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import functools
 import json
 import math
 import os
@@ -21,7 +22,8 @@ import platform
 import random
 import sys
 import time
-from typing import Any, Callable, Iterator, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 __all__ = ["FORMAT", "VERSION", "Case", "Load", "Reading", "draw_cases", "main", "measure", "timed"]
 
@@ -509,7 +511,7 @@ class _Maker:
 
     def __call__(self, spec: Spec, weight: bool = False) -> Any:
         store = self.weights if weight else self.pool
-        count = 1 + sum((size - 1) * step for size, step in zip(spec.shape, spec.stride))
+        count = 1 + sum((size - 1) * step for size, step in zip(spec.shape, spec.stride))  # noqa: B905
         if count > len(store):
             return self.torch.rand(count).as_strided(spec.shape, spec.stride)
         if self.at + count > len(store):
@@ -645,7 +647,7 @@ class _Run:
             if 2 * count > len(self.maker.pool):
                 break
             source, target = self.maker.pool[:count], self.maker.pool[count : 2 * count].clone()
-            reading = timed(lambda s=source, t=target: t.copy_(s), self.load)
+            reading = timed(functools.partial(target.copy_, source), self.load)
             if reading is not None:
                 found.append({"bytes": 8 * count, "bytes_per_second": float(f"{8 * count / reading.seconds:.4g}")})
         return found
@@ -686,9 +688,10 @@ class _Run:
                 lambda: aten.max_pool2d.default(x, [1, 1], [1, 1]),
             )
         ]
-        if whole is None or None in alone:
+        known = [each.seconds for each in alone if each is not None]
+        if whole is None or len(known) < len(alone):
             return None
-        return max(0.0, (whole.seconds - 24 * sum(each.seconds for each in alone)) / len(modules))
+        return max(0.0, (whole.seconds - 24 * sum(known)) / len(modules))
 
     def cold_weights(self) -> float | None:
         """Seconds a byte that weights cost beyond those at hand, when all caches were used for others meanwhile."""

@@ -112,6 +112,7 @@ def _convolution(call: Call, threads: int) -> Described | None:
     macs = weight.shape[1] * area * out.count
     layout = _layout(image)
     work = _bytes(call, macs)
+    features: tuple[float, ...]
     shape = (_log(stride[0] * stride[1]), _log(dilation[0] * dilation[1]), _log(width))
     if groups > 1 and weight.shape[1] == 1 and cout == cin:
         features = (_log(cin), _log(pixels), _log(area), *shape, _pad(cin), log2(kernel[0] / kernel[1]))
@@ -153,7 +154,7 @@ def _blocked(call: Call, layout: str) -> tuple[int, ...]:
 
 
 def _transposed(call: Call) -> Described | None:
-    image, weight, out = call.args[0], call.args[1], call.outputs[0]
+    image, weight = call.args[0], call.args[1]
     if len(weight.shape) != 4:
         return None
     stride, groups = _pair(call.args[3]), int(call.args[6])
@@ -278,7 +279,7 @@ def _copied(call: Call) -> Described:
                 break
             run *= size
         return Described("move rows", (_log(out.count), _log(run)), _bytes(call))
-    closest = min(range(len(x.shape)), key=lambda d: (x.stride[d] if x.shape[d] > 1 else 1 << 60))
+    closest = min(range(len(x.shape)), key=lambda d: x.stride[d] if x.shape[d] > 1 else 1 << 60)
     return Described(
         "move transpose", (_log(out.count), _log(x.shape[-1]), _log(x.shape[closest])), _bytes(call)
     )  # fmt: skip
@@ -310,7 +311,7 @@ def _pointwise(call: Call) -> Described | None:
     if len(larger) <= 1:
         name = call.name
         if name == "pow":
-            name = {2: "pow 2", 2.0: "pow 2", 0.5: "sqrt"}.get(call.args[1], "pow")
+            name = {2: "pow 2", 0.5: "sqrt"}.get(call.args[1], "pow")
         name = {"relu6": "hardtanh", "relu6_": "hardtanh_", "sub": "add", "rsub": "add"}.get(name, name)
         name = {"mul_": "mul", "div_": "div", "add_": "add", "clamp_min": "clamp", "clamp_": "clamp"}.get(name, name)
         return Described(f"unary {name}", (_log(out.count),), _bytes(call))
@@ -322,10 +323,10 @@ def _pointwise(call: Call) -> Described | None:
     if a.count < b.count:
         a, b = b, a
     if a.shape == b.shape:
-        kind = "same" if a.stride == b.stride or (a.contiguous and b.contiguous) else "mixed"
-        return Described(
-            f"binary {kind} {place}", (_log(out.count), *_hard(name), *((_log(out.shape[1]),) if kind == "mixed" and len(out.shape) > 1 else ((0.0,) if kind == "mixed" else ()))), _bytes(call)
-        )  # fmt: skip
+        if a.stride == b.stride or (a.contiguous and b.contiguous):
+            return Described(f"binary same {place}", (_log(out.count), *_hard(name)), _bytes(call))
+        channels = _log(out.shape[1]) if len(out.shape) > 1 else 0.0
+        return Described(f"binary mixed {place}", (_log(out.count), *_hard(name), channels), _bytes(call))
     # Along the closest dimension of the larger, the smaller either stays (a value for a run) or goes along.
     shape = (1,) * (len(a.shape) - len(b.shape)) + b.shape
     order = sorted((d for d in range(len(a.shape)) if a.shape[d] > 1), key=lambda d: a.stride[d])

@@ -10,10 +10,10 @@ import numpy as np
 from torch.export import ExportedProgram
 
 from narrows.costing.heap import Heap
+from narrows.costing.interpolation import Table
 from narrows.costing.kinds import Described, describe
 from narrows.costing.layouts import Call, PlacedCall, placed_calls
 from narrows.costing.machine import Profile
-from narrows.costing.interpolation import Table
 
 __all__ = ["OperatorTime", "Prediction", "Predictor", "predict"]
 

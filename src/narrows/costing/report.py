@@ -271,9 +271,7 @@ class CostReport:
 
     def with_times(self, predictor: Predictor) -> CostReport:
         """This report with a predicted time for each operator, views included, each module and the whole."""
-        operators = tuple(
-            replace(op, seconds=float(predictor.predict(op))) for op in self.operators
-        )
+        operators = tuple(replace(op, seconds=float(predictor.predict(op))) for op in self.operators)
         modules = tuple(
             replace(module, seconds=sum(op.seconds or 0.0 for op in operators if is_below(op.module, module.path)))
             for module in self.modules

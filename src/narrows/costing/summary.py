@@ -46,7 +46,9 @@ def summary(profile: Profile) -> dict[str, Any]:
             name: round(float(np.quantile(rates[kind], 0.9)), 2) for name, kind in _RATED.items() if kind in rates
         },
         "gigabytes_per_second": {
-            format_bytes(size): round(rate / 1e9, 2) for size, rate in profile.bandwidth if round(np.log2(size)) % 3 == 0
+            format_bytes(size): round(rate / 1e9, 2)
+            for size, rate in profile.bandwidth
+            if round(np.log2(size)) % 3 == 0
         },
         "operator_microseconds": round(1e6 * profile.operator_seconds, 2),
         "view_microseconds": round(1e6 * profile.view_seconds, 2),
