@@ -19,6 +19,15 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "README.md"
 COLUMNS = {
+    "prediction": [
+        "what",
+        "median_error_percent",
+        "p90_error_percent",
+        "rank_0.1_G",
+        "rank_0.5_G",
+        "rank_2_G",
+        "rank_6_G",
+    ],
     "memory": ["network", "size", "budget", "strip", "predicted_MB", "measured_max_MB", "verdict"],
     "memory_maps": ["network", "size", "budget", "strip", "predicted_MB", "measured_max_MB", "verdict"],
     "deepwatermap_strips": ["size", "way", "seconds_median", "spread", "ratio", "peak_MB"],
@@ -79,6 +88,7 @@ COLUMNS = {
 }
 SCRIPTS = {
     "fir_to_iir_kernels": "fir_to_iir.py --kernels",
+    "prediction": "prediction.py judge --profile profile.json",
     "memory_maps": "memory.py --maps --networks dilated --name memory_maps",
 }
 MARK = re.compile(r"(<!-- benchmark (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)

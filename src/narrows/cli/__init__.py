@@ -24,6 +24,7 @@ _COMMANDS = {
     "cost": ("narrows.cli.cost", "cost"),
     "design": ("narrows.cli.design", "design"),
     "check": ("narrows.cli.check", "check"),
+    "calibrate": ("narrows.cli.calibrate", "calibrate"),
     "import-deepwatermap": ("narrows.cli.import_deepwatermap", "command"),
 }
 

@@ -38,6 +38,11 @@ __all__ = ["cost"]
 @click.option("--operators", is_flag=True, help="Show every operator.")
 @click.option("--growth", is_flag=True, help="Cost twice and four times the size as well.")
 @click.option("--effective", is_flag=True, help="Measure the effective receptive field on a crop of noise.")
+@click.option(
+    "--machine",
+    metavar="FILE.json",
+    help="Predict times on the machine of this profile (narrows calibrate --export); 'this' for the one kept of here.",
+)
 @click.option("--budget", metavar="NAME=VALUE,...", help="Exit with 1 if a limit is exceeded.")
 @model_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -54,6 +59,7 @@ def cost(
     operators: bool,
     growth: bool,
     effective: bool,
+    machine: str | None,
     budget: str | None,
     weights: str | None,
     arguments: tuple[str, ...],
@@ -79,10 +85,13 @@ def cost(
     limits = parse_budget(budget) if budget is not None else ()
     if memory is not None:
         parse_bytes(memory)
-    if any(limit.total == "seconds" for limit in limits):
+    if machine is None and any(limit.total == "seconds" for limit in limits):
         raise InputError("--budget latency needs the times of a machine: give --machine profile.json")
     if memory is None and any(limit.total == "streamed_peak_bytes" for limit in limits):
         raise InputError("--budget streamed needs a budget to stream in: give --memory")
+    from narrows.cli.machine_argument import read_machine
+
+    profile = read_machine(machine)
     import narrows
     from narrows.cli.model_argument import read_model
     from narrows.costing.tables import side_by_side
@@ -99,6 +108,7 @@ def cost(
             bits=bits,
             growth=growth,
             effective=effective,
+            machine=profile,
             name=name,
         )
         for network, name in zip(networks, _names(models), strict=True)

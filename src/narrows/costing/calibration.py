@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes
+import functools
 import json
 import math
 import os
@@ -21,7 +22,8 @@ import platform
 import random
 import sys
 import time
-from typing import Any, Callable, Iterator, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 __all__ = ["FORMAT", "VERSION", "Case", "Load", "Reading", "draw_cases", "main", "measure", "timed"]
 
@@ -509,7 +511,7 @@ class _Maker:
 
     def __call__(self, spec: Spec, weight: bool = False) -> Any:
         store = self.weights if weight else self.pool
-        count = 1 + sum((size - 1) * step for size, step in zip(spec.shape, spec.stride))
+        count = 1 + sum((size - 1) * step for size, step in zip(spec.shape, spec.stride))  # noqa: B905
         if count > len(store):
             return self.torch.rand(count).as_strided(spec.shape, spec.stride)
         if self.at + count > len(store):
@@ -645,28 +647,74 @@ class _Run:
             if 2 * count > len(self.maker.pool):
                 break
             source, target = self.maker.pool[:count], self.maker.pool[count : 2 * count].clone()
-            reading = timed(lambda s=source, t=target: t.copy_(s), self.load)
+            reading = timed(functools.partial(target.copy_, source), self.load)
             if reading is not None:
                 found.append({"bytes": 8 * count, "bytes_per_second": float(f"{8 * count / reading.seconds:.4g}")})
         return found
 
     def overheads(self) -> dict[str, float]:
-        """Seconds that an operator takes on next to nothing, and what a module around it adds."""
+        """Seconds that an operator and a view take on next to nothing, and what passes between two in a network."""
         torch = self.torch
         x = torch.rand(1, 8, 4, 4)
         relu = torch.ops.aten.relu.default
-        module = torch.nn.ReLU()
         view = torch.ops.aten.view.default
         bare = timed(lambda: relu(x), self.load, samples=9)
-        wrapped = timed(lambda: module(x), self.load, samples=9)
         viewed = timed(lambda: view(x, [1, 128]), self.load, samples=9)
-        if bare is None or wrapped is None or viewed is None:
+        between = self.between()
+        if bare is None or viewed is None or between is None:
             return {}
-        return {
-            "operator": round(bare.seconds, 9),
-            "view": round(viewed.seconds, 9),
-            "module": round(max(0.0, wrapped.seconds - bare.seconds), 9),
-        }
+        return {"operator": round(bare.seconds, 9), "view": round(viewed.seconds, 9), "between": round(between, 9)}
+
+    def between(self) -> float | None:
+        """Seconds that pass between one operator and the next in a network: modules, and code that is not at hand."""
+        torch = self.torch
+        modules: list = []
+        for _ in range(24):
+            modules += [torch.nn.Conv2d(16, 16, 1), torch.nn.BatchNorm2d(16), torch.nn.ReLU()]
+            modules += [torch.nn.Conv2d(16, 16, 3, padding=1, groups=16), torch.nn.Hardswish(), torch.nn.MaxPool2d(1)]
+        network = torch.nn.Sequential(*modules).eval()
+        x = torch.rand(1, 16, 8, 8)
+        whole = timed(lambda: network(x), self.load, samples=9)
+        w, d, b = modules[0].weight, modules[3].weight, modules[1].running_mean
+        aten = torch.ops.aten
+        alone = [
+            timed(work, self.load, samples=9)
+            for work in (
+                lambda: aten.conv2d.default(x, w, b),
+                lambda: aten.batch_norm.default(x, b, b, b, b, False, 0.1, 1e-5, True),
+                lambda: aten.relu.default(x),
+                lambda: aten.conv2d.default(x, d, b, [1, 1], [1, 1], [1, 1], 16),
+                lambda: aten.hardswish.default(x),
+                lambda: aten.max_pool2d.default(x, [1, 1], [1, 1]),
+            )
+        ]
+        known = [each.seconds for each in alone if each is not None]
+        if whole is None or len(known) < len(alone):
+            return None
+        return max(0.0, (whole.seconds - 24 * sum(known)) / len(modules))
+
+    def cold_weights(self) -> float | None:
+        """Seconds a byte that weights cost beyond those at hand, when all caches were used for others meanwhile."""
+        torch, side = self.torch, 1024
+        count = len(self.maker.weights) // side**2
+        if count < 4:
+            return None
+        x = torch.rand(4, side)
+        weights = [self.maker.weights[i * side**2 : (i + 1) * side**2].view(side, side) for i in range(count)]
+        others = [self.maker.pool[i * side**2 : (i + 1) * side**2].view(side, side) for i in range(2 * count)]
+        others = [other for other in others if other.numel() == side**2]
+
+        def all_of(tensors: list) -> Callable[[], Any]:
+            def work() -> None:
+                for tensor in tensors:
+                    torch.nn.functional.linear(x, tensor)
+
+            return work
+
+        cold, hot = timed(all_of(weights + others), self.load), timed(all_of(weights[:1]), self.load)
+        if cold is None or hot is None:
+            return None
+        return float(f"{max(0.0, cold.seconds / (count + len(others)) - hot.seconds) / (4 * side**2):.4g}")
 
     def fresh_pages(self) -> float | None:
         """Seconds a byte that writing to fresh pages costs beyond writing to used ones; None where it can't be told.
@@ -720,6 +768,7 @@ def measure(
         fresh = run.fresh_pages()
         overheads = run.overheads()
         bandwidth = run.bandwidth()
+        cold = run.cold_weights()
         run.cases()
     return {
         "format": FORMAT,
@@ -736,6 +785,7 @@ def measure(
         "overheads": overheads,
         "bandwidth": bandwidth,
         "fresh_seconds_per_byte": fresh,
+        "cold_seconds_per_byte": cold,
         "points": run.points,
     }
 

@@ -17,7 +17,9 @@ from narrows.costing.calls import Traced, trace
 from narrows.costing.eager import eager_peak
 from narrows.costing.field import effective_field, row_field
 from narrows.costing.lines import line_costs
+from narrows.costing.machine import Profile, read_profile
 from narrows.costing.modules import module_costs, parameters_of
+from narrows.costing.prediction import predict
 from narrows.costing.report import CostReport, Field, Growth, Lines, Peak, Predictor
 from narrows.costing.structure import dependencies, longest_chain, parallel_branches
 from narrows.errors import BudgetError, CaptureError, InputError, NotStreamableError
@@ -47,6 +49,7 @@ def cost(
     growth: bool = False,
     effective: bool = False,
     predictor: Predictor | None = None,
+    machine: Profile | str | os.PathLike[str] | None = None,
     name: str | None = None,
 ) -> CostReport:
     """What `model` computes, holds, moves and waits for on an image of (channels, height, width). Nothing is run.
@@ -61,6 +64,7 @@ def cost(
         growth: cost it at twice and four times the size as well.
         effective: measure the effective receptive field too, by running the network on a crop of noise.
         predictor: gives each operator a time; see `CostReport.with_times`.
+        machine: a machine's profile, or the path of one: predicts the time of each operator there instead.
         name: what to call the network; its class if None.
 
     Raises:
@@ -70,6 +74,7 @@ def cost(
         raise InputError(f"an image has at least one row and one column, not {height} x {width}")
     if not 1 <= bits <= 64:
         raise InputError(f"a value has 1 to 64 bits, not {bits}")
+    profile = read_profile(machine) if isinstance(machine, (str, os.PathLike)) else machine
     held = loaded(model)
     budget = parse_bytes(memory) if memory is not None else None
     shapes = _shapes(held, height, width, channels, batch, inputs)
@@ -81,7 +86,27 @@ def cost(
         report = _with_field(report, held, graph, kind, effective)
     if growth:
         report = _grown(report, held, shapes, kind, bits)
+    if profile is not None:
+        return _timed(report, held, shapes, kind, profile)
     return report.with_times(predictor) if predictor is not None else report
+
+
+def _timed(
+    report: CostReport,
+    held: torch.nn.Module | ExportedProgram,
+    shapes: Shapes,
+    kind: torch.dtype,
+    profile: Profile,
+) -> CostReport:
+    if kind is not torch.float32:
+        raise InputError(f"a machine's profile holds times for float32 only, and the network computes in {kind}")
+    dtypes: Any = dict.fromkeys(shapes, kind) if isinstance(shapes, Mapping) else [kind for _ in shapes]
+    prediction = predict(exported(held, shapes, dtypes), profile)
+    notes = [
+        f"{target}: the machine was not measured on this operator; its time counts the bytes it moves"
+        for target in prediction.unmeasured
+    ]
+    return _noted(report.with_times(prediction), [*report.notes, *notes])
 
 
 def _shapes(

@@ -2,9 +2,12 @@
 
 A simulation of glibc's main heap, as far as large blocks go (malloc(3), mallopt(3)). A block is taken from the smallest
 hole that holds it, else from the top; a block above the mmap threshold, for which there is neither, gets pages of
-its own, and the threshold rises to the largest of these that was freed (32 MiB at most). When more than twice the
-threshold lies free at the top, it goes back to the kernel. A page that comes from the kernel is fresh: the first
-write to it costs a fault and the clearing of it.
+its own, and the threshold rises to the largest of these that was freed (32 MiB at most). A page that comes from the
+kernel is fresh: the first write to it costs a fault and the clearing of it.
+
+glibc also gives the top of the heap back when much of it is free. In running networks small objects near the top mostly
+keep it from that: counted faults agree better with a heap that never shrinks than with one that does, so this one
+doesn't.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ class Heap:
     """Allocate and free by name; each allocation tells how many bytes of it are fresh."""
 
     def __init__(self) -> None:
-        self.threshold, self.trim = _LEAST, _LEAST
+        self.threshold = _LEAST
         self._holes: list[tuple[int, int]] = []  # (address, bytes), by address
         self._top = self._end = self._touched = 0
         self._blocks: dict[Hashable, tuple[int | None, int]] = {}
@@ -37,7 +40,7 @@ class Heap:
             self._holes.remove((address, size))
             if size > count:
                 insort(self._holes, (address + count, size - count))
-        elif self._top + count <= self._end or count < self.threshold:
+        elif self._top + count <= self._end or count <= self.threshold:
             address = self._top
             self._top += count
             if self._top > self._end:
@@ -55,7 +58,7 @@ class Heap:
         address, count = self._blocks.pop(name, (None, 0))
         if address is None:
             if self.threshold < count <= _MOST:
-                self.threshold, self.trim = count, 2 * count
+                self.threshold = count
             return
         insort(self._holes, (address, count))
         place = self._holes.index((address, count))
@@ -66,6 +69,3 @@ class Heap:
                     self._holes[first : first + 2] = [(low, size + more)]
         if self._holes and sum(self._holes[-1]) == self._top:
             self._top = self._holes.pop()[0]
-        if self._end - self._top > self.trim:
-            self._end = self._top + _PAD
-            self._touched = min(self._touched, self._end)

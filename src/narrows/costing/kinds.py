@@ -112,6 +112,7 @@ def _convolution(call: Call, threads: int) -> Described | None:
     macs = weight.shape[1] * area * out.count
     layout = _layout(image)
     work = _bytes(call, macs)
+    features: tuple[float, ...]
     shape = (_log(stride[0] * stride[1]), _log(dilation[0] * dilation[1]), _log(width))
     if groups > 1 and weight.shape[1] == 1 and cout == cin:
         features = (_log(cin), _log(pixels), _log(area), *shape, _pad(cin), log2(kernel[0] / kernel[1]))
@@ -136,9 +137,7 @@ def _convolution(call: Call, threads: int) -> Described | None:
 
 
 def _blocked(call: Call, layout: str) -> tuple[int, ...]:
-    """oneDNN's own copies, in blocks of channels, of a contiguous image and of what comes out."""
-    if layout == "channels_last":
-        return ()
+    """oneDNN's own copies, in blocks of channels: of the weights, of a contiguous image and of what comes out."""
     image, out = call.args[0], call.outputs[0]
 
     def padded(tensor: Layout) -> int:
@@ -146,11 +145,16 @@ def _blocked(call: Call, layout: str) -> tuple[int, ...]:
         return tensor.count // channels * (-(-channels // _BLOCK) * _BLOCK) * tensor.itemsize
 
     weight = call.args[1]
-    return (*((padded(image),) if weight.shape[1] > 3 else ()), padded(out))
+    outer, inner = weight.shape[0], weight.shape[1]
+    weights = -(-outer // _BLOCK) * _BLOCK * max(inner, -(-inner // _BLOCK) * _BLOCK if inner > 3 else inner)
+    weights = weights * prod(weight.shape[2:]) * weight.itemsize
+    if layout == "channels_last":
+        return (weights,)
+    return (weights, *((padded(image),) if inner > 3 else ()), padded(out))
 
 
 def _transposed(call: Call) -> Described | None:
-    image, weight, out = call.args[0], call.args[1], call.outputs[0]
+    image, weight = call.args[0], call.args[1]
     if len(weight.shape) != 4:
         return None
     stride, groups = _pair(call.args[3]), int(call.args[6])
@@ -307,7 +311,7 @@ def _pointwise(call: Call) -> Described | None:
     if len(larger) <= 1:
         name = call.name
         if name == "pow":
-            name = {2: "pow 2", 2.0: "pow 2", 0.5: "sqrt"}.get(call.args[1], "pow")
+            name = {2: "pow 2", 0.5: "sqrt"}.get(call.args[1], "pow")
         name = {"relu6": "hardtanh", "relu6_": "hardtanh_", "sub": "add", "rsub": "add"}.get(name, name)
         name = {"mul_": "mul", "div_": "div", "add_": "add", "clamp_min": "clamp", "clamp_": "clamp"}.get(name, name)
         return Described(f"unary {name}", (_log(out.count),), _bytes(call))
@@ -319,10 +323,10 @@ def _pointwise(call: Call) -> Described | None:
     if a.count < b.count:
         a, b = b, a
     if a.shape == b.shape:
-        kind = "same" if a.stride == b.stride or (a.contiguous and b.contiguous) else "mixed"
-        return Described(
-            f"binary {kind} {place}", (_log(out.count), *_hard(name), *((_log(out.shape[1]),) if kind == "mixed" and len(out.shape) > 1 else ((0.0,) if kind == "mixed" else ()))), _bytes(call)
-        )  # fmt: skip
+        if a.stride == b.stride or (a.contiguous and b.contiguous):
+            return Described(f"binary same {place}", (_log(out.count), *_hard(name)), _bytes(call))
+        channels = _log(out.shape[1]) if len(out.shape) > 1 else 0.0
+        return Described(f"binary mixed {place}", (_log(out.count), *_hard(name), channels), _bytes(call))
     # Along the closest dimension of the larger, the smaller either stays (a value for a run) or goes along.
     shape = (1,) * (len(a.shape) - len(b.shape)) + b.shape
     order = sorted((d for d in range(len(a.shape)) if a.shape[d] > 1), key=lambda d: a.stride[d])

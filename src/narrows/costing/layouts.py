@@ -83,7 +83,6 @@ class PlacedCall:
     Attributes:
         name: of its value in the exported program.
         module: path of the innermost module.
-        new_module: the call before it was in another module.
         makes: (storage, bytes) of each block that it allocates for its results.
         frees: storages that nothing needs after it.
         view: it computes nothing.
@@ -92,7 +91,6 @@ class PlacedCall:
     name: str
     call: Call
     module: str
-    new_module: bool
     makes: tuple[tuple[int, int], ...]
     frees: tuple[int, ...]
     view: bool
@@ -133,7 +131,6 @@ class _Reader:
     def read(self) -> Iterator[PlacedCall]:
         last = self._last_uses()
         known = self.constants | self.inputs
-        before = ""
         for place, node in enumerate(self.nodes):
             if node.op == "placeholder" or not isinstance(node.target, torch._ops.OpOverload):
                 continue
@@ -152,12 +149,10 @@ class _Reader:
                 node.name,
                 Call(str(node.target), args, outputs),
                 module,
-                module != before,
                 tuple(made.items()),
                 tuple(last.get(place, ())),
                 not made and not written,
             )
-            before = module
 
     def _last_uses(self) -> dict[int, list[int]]:
         places: dict[int, int] = {}

@@ -32,27 +32,27 @@ class Profile:
     Attributes:
         machine: processor, cores, system, PyTorch's version and instruction set, date.
         threads: that computed.
-        operator_seconds, view_seconds, module_seconds: a call on next to nothing, a view, and what a module around a
-            call adds.
+        operator_seconds, view_seconds, between_seconds: a call on next to nothing, a view, and what goes on between one
+            operator and the next in a network (modules, and code that is not at hand).
         bandwidth: (bytes touched again and again, bytes per second copied): the cache levels.
         fresh_seconds_per_byte: what the first write to a page costs; None where the allocator is not glibc's.
+        cold_seconds_per_byte: what weights cost beyond those at hand, when the caches were used for others meanwhile.
         points: every operator that was timed.
         load: what was discarded because something else was running.
         seconds: that the calibration took.
-        fits: parameters of the tables that were fitted before, by kind.
     """
 
     machine: Mapping[str, Any]
     threads: int
     operator_seconds: float
     view_seconds: float
-    module_seconds: float
+    between_seconds: float
     bandwidth: tuple[tuple[float, float], ...]
     fresh_seconds_per_byte: float | None
+    cold_seconds_per_byte: float | None
     points: tuple[Measured, ...] = field(repr=False)
     load: Mapping[str, Any]
     seconds: float
-    fits: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @classmethod
     def from_json(cls, text: str, name: str = "the profile") -> Profile:
@@ -78,13 +78,13 @@ class Profile:
                 threads=int(held["threads"]),
                 operator_seconds=float(held["overheads"]["operator"]),
                 view_seconds=float(held["overheads"]["view"]),
-                module_seconds=float(held["overheads"]["module"]),
+                between_seconds=float(held["overheads"]["between"]),
                 bandwidth=tuple((float(b["bytes"]), float(b["bytes_per_second"])) for b in held["bandwidth"]),
                 fresh_seconds_per_byte=held["fresh_seconds_per_byte"],
+                cold_seconds_per_byte=held["cold_seconds_per_byte"],
                 points=tuple(_measured(point) for point in held["points"]),
                 load=held["load"],
                 seconds=float(held["seconds"]),
-                fits=held.get("fits", {}),
             )
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             raise InputError(f"{name} is a damaged machine profile ({error!r}); measure again") from error

@@ -10,10 +10,10 @@ import numpy as np
 from torch.export import ExportedProgram
 
 from narrows.costing.heap import Heap
+from narrows.costing.interpolation import Table
 from narrows.costing.kinds import Described, describe
 from narrows.costing.layouts import Call, PlacedCall, placed_calls
 from narrows.costing.machine import Profile
-from narrows.costing.interpolation import Table
 
 __all__ = ["OperatorTime", "Prediction", "Predictor", "predict"]
 
@@ -109,11 +109,12 @@ class Predictor:
         kinds = [self._known(each) for each in described]
         warm = self._warm(calls, described, kinds)
         fresh = _fresh_bytes(calls, described)
+        far = self._far(calls)
         a_byte = self.profile.fresh_seconds_per_byte or 0.0
         found = []
         for place, each in enumerate(calls):
             cold = fresh[place] * a_byte
-            seconds = warm[place] + cold + (self.profile.module_seconds if each.new_module else 0.0)
+            seconds = warm[place] + cold + far[place] + (0.0 if each.view else self.profile.between_seconds)
             kind = "view" if each.view else kinds[place]
             found.append(OperatorTime(each.name, each.call.target, each.module, kind, seconds, cold))
         return Prediction(tuple(found), self.profile.threads)
@@ -149,6 +150,15 @@ class Predictor:
                 seconds[place] = float(value)
         return seconds
 
+    def _far(self, calls: Sequence[PlacedCall]) -> list[float]:
+        """Seconds for weights that come from main memory, because a run touches more than the caches hold."""
+        rates = [rate for _, rate in self.profile.bandwidth]
+        cache = max(size for size, rate in self.profile.bandwidth if rate >= max(rates) / 2)
+        weights = [0 if each.view else _weight_bytes(each.call) for each in calls]
+        touched = sum(weights) + sum(sorted((size for each in calls for _, size in each.makes), reverse=True)[:2])
+        share = max(0.0, 1 - cache / max(touched, 1))
+        return [share * count * (self.profile.cold_seconds_per_byte or 0.0) for count in weights]
+
     def _by_bytes(self, call: Call) -> float:
         moved = sum(t.count * t.itemsize for t in (*call.tensors, *call.outputs))
         levels = self.profile.bandwidth
@@ -159,6 +169,10 @@ class Predictor:
 def predict(program: ExportedProgram, profile: Profile) -> Prediction:
     """The time that `program` takes on the machine of `profile`."""
     return Predictor(profile).predict(program)
+
+
+def _weight_bytes(call: Call) -> int:
+    return sum(t.count * t.itemsize for t in call.tensors if t.constant)
 
 
 def _fresh_bytes(calls: Sequence[PlacedCall], described: Sequence[Described | None]) -> list[int]:

@@ -270,10 +270,8 @@ class CostReport:
         return tuple(operator for operator in self.operators if operator.macs is None)
 
     def with_times(self, predictor: Predictor) -> CostReport:
-        """This report with a predicted time for each launched operator, each module and the whole."""
-        operators = tuple(
-            replace(op, seconds=float(predictor.predict(op)) if op.launched else 0.0) for op in self.operators
-        )
+        """This report with a predicted time for each operator, views included, each module and the whole."""
+        operators = tuple(replace(op, seconds=float(predictor.predict(op))) for op in self.operators)
         modules = tuple(
             replace(module, seconds=sum(op.seconds or 0.0 for op in operators if is_below(op.module, module.path)))
             for module in self.modules
