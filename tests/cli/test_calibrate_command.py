@@ -13,7 +13,7 @@ from tests.costing.profiles import profile, write
 import narrows.cli.calibrate as command
 from narrows.cli import narrows
 from narrows.costing.calibration import VERSION
-from narrows.costing.machine import cached_profile, default_path
+from narrows.costing.machine import cached_profile, default_path, read_profile
 
 NETWORK = "from torch import nn\ndef build():\n    return nn.Sequential(nn.Conv2d(16, 16, 3, padding=1), nn.ReLU())\n"
 
@@ -83,6 +83,27 @@ def test_cost_predicts_on_a_machine_and_keeps_a_budget(tmp_path: Path) -> None:
     enough, short = f"latency={2000 * seconds:.3f}ms", f"latency={500 * seconds:.3f}ms"
     assert run("cost", model, "--size", "128x128", "--machine", path, "--budget", enough).exit_code == 0
     assert run("cost", model, "--size", "128x128", "--machine", path, "--budget", short).exit_code == 1
+
+
+def test_page_shows_where_the_machine_turns_from_memory_to_arithmetic(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(NETWORK)
+    path = write(tmp_path / "p.json")
+    page, model = tmp_path / "page.html", f"{tmp_path / 'net.py'}:build"
+    assert run("cost", model, "--size", "128x128", "--machine", path, "--html", page).exit_code == 0
+    assert "Left of the line this machine waits for memory" in page.read_text()
+    ridge = read_profile(path).ridge()
+    assert 0 < ridge["bytes_per_second"] < ridge["macs_per_second"]
+
+
+def test_design_asks_for_times_on_a_machine(tmp_path: Path) -> None:
+    path = write(tmp_path / "p.json")
+    asked = ("design", "--task", "restoration", "--bands", "1", "--size", "64x64", "--machine", path, "--json")
+    result = CliRunner().invoke(narrows, [*map(str, asked), "--latency", "60s"])
+    found = json.loads(result.stdout)
+    assert all(each["costs"]["seconds"] > 0 for each in found if each["costs"])
+    assert any(each["fits"] for each in found)
+    result = CliRunner().invoke(narrows, [*map(str, asked), "--latency", "1us"])
+    assert not any(each["fits"] for each in json.loads(result.stdout))
 
 
 def test_a_machine_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:

@@ -115,7 +115,8 @@ def cost(
     ]
     if html is not None:
         beside = html.with_name(f".{html.name}.part")
-        beside.write_text(reports[0].to_html(reports[1:]), encoding="utf-8")
+        ridge = profile.ridge() if profile is not None else None
+        beside.write_text(reports[0].to_html(reports[1:], machine=ridge), encoding="utf-8")
         beside.replace(html)
     if as_json:
         texts = [report.to_json() for report in reports]

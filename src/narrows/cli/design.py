@@ -86,10 +86,12 @@ def design(
 
 def _times_on(machine: str) -> SecondsOf:
     """What tells the seconds of one run on the machine of a profile."""
-    from narrows.costing.machine import read_profile
+    from narrows.cli.machine_argument import read_machine
     from narrows.costing.prediction import Predictor
 
-    predictor = Predictor(read_profile(machine))
+    profile = read_machine(machine)
+    assert profile is not None
+    predictor = Predictor(profile)
     return lambda program: predictor.predict(program).seconds
 
 

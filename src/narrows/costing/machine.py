@@ -54,6 +54,20 @@ class Profile:
     load: Mapping[str, Any]
     seconds: float
 
+    def ridge(self) -> dict[str, float]:
+        """The machine's best rates among what was measured, for a roofline.
+
+        ``macs_per_second`` over convolutions, ``bytes_per_second`` copied out of the largest working set.
+        """
+        from narrows.costing.kinds import describe
+
+        rates = [
+            float(described.work[0]) / point.seconds
+            for point in self.points
+            if (described := describe(point.call, self.threads)) is not None and described.kind.startswith("conv")
+        ]
+        return {"macs_per_second": max(rates, default=0.0), "bytes_per_second": self.bandwidth[-1][1]}
+
     @classmethod
     def from_json(cls, text: str, name: str = "the profile") -> Profile:
         """A profile from what a calibration wrote.
