@@ -33,6 +33,9 @@ UNSETTLED_AT_MOST = 0.02
 # Of the networks in float32, those whose full frame is itself further from float64 than a third of law 1's tolerance.
 CANCELLING_AT_MOST = 0.02
 CANCELLING_TO = 1e-3
+# Of the networks with a bilinear or bicubic resize, those that may differ from the full frame by rounding: PyTorch has
+# a kernel of its own for each memory order, and strips don't always have that of the full frame.
+ROUNDED_AT_MOST = 0.05
 # Rows from which on oneDNN sums a strip in the order of the full frame; lower ones, as the last of a coarse scale, may
 # differ by rounding.
 ONE_ORDER = 8
@@ -50,6 +53,8 @@ class Tally:
     unsettled: int = 0
     single: int = 0
     cancelling: int = 0
+    interpolated: int = 0
+    rounded: int = 0
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +66,7 @@ def tally() -> Iterator[Tally]:
     assert len(kept.refused) <= max(1, REFUSED_AT_MOST * kept.drawn), f"of {kept.drawn} were refused:\n{refused}"
     assert kept.doubtful <= 3 + DOUBTFUL_AT_MOST * kept.decided
     assert kept.unsettled <= UNSETTLED_AT_MOST * kept.values
+    assert kept.rounded <= 1 + ROUNDED_AT_MOST * kept.interpolated
     assert kept.cancelling <= 3 + CANCELLING_AT_MOST * kept.single
 
 
@@ -166,6 +172,12 @@ def test_bitwise_in_float32(seed, tally):
         check_laws(case.network, case.inputs, full, case.rng.randint(1, 9), TOLERANCE[torch.float32], graph)
         for strip in (64, 128):
             bitwise = lowest_convolution(graph, strip) >= ONE_ORDER
+            if any(node.operator == "resize" for node in graph.nodes):
+                streamed = narrows.stream(case.network, case.inputs, strip=strip)
+                pairs = zip(pytree.tree_leaves(streamed), pytree.tree_leaves(full), strict=True)
+                tally.interpolated += 1
+                tally.rounded += bitwise and not all(torch.equal(got, wanted) for got, wanted in pairs)
+                bitwise = False
             check_laws(case.network, case.inputs, full, strip, TOLERANCE[torch.float32], graph, bitwise=bitwise)
     finally:
         torch.set_num_threads(threads)

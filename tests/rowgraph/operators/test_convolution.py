@@ -171,3 +171,16 @@ def test_weights_from_the_image_are_refused():
     model = Wrapped(lambda x: F.conv2d(x, x[:, :, :3, :3]))
     with pytest.raises(NotStreamableError, match="weights depend on the image"):
         narrows.stream(model.eval(), torch.randn(1, 3, 9, 9))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(
+    ("groups", "kernel", "stride", "padding", "width"),
+    [(1, (3, 1), (2, 3), (0, 2), 1), (4, (3, 1), (2, 3), (0, 2), 1), (4, (2, 4), (1, 3), (0, 0), 5)],
+)
+def test_images_and_results_of_one_column(groups, kernel, stride, padding, width, dtype):
+    """On rows from a line buffer, channels last: there PyTorch's own kernels crash or are wrong at such widths."""
+    torch.manual_seed(0)
+    first = nn.Conv2d(4, 4, (3, 1), padding=(1, 0))
+    second = nn.Conv2d(4, 12, kernel, stride, padding, groups=groups)
+    check(Wrapped(lambda x: second(first(x)), first, second), torch.randn(1, 4, 20, width, dtype=dtype))

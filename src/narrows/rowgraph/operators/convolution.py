@@ -18,6 +18,9 @@ __all__: list[str] = []
 # Above this many input values PyTorch hands a float32 convolution to oneDNN, below it to its own im2col; strips take
 # the way that the full frame would take, so that both round alike.
 _ONEDNN_FROM = 20480
+# On images or results of fewer columns oneDNN's channels-last kernels read past the ends: PyTorch 2.13 crashes on one
+# column with padding of two, and is wrong in bfloat16 for depthwise convolutions that make one column.
+_NARROW = 4
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -86,7 +89,8 @@ def conv2d(call: Call) -> Operator:
     top, bottom, left, right = _explicit_padding(call, kernel, dilation)
     need = Window(axis.count, kernel[0], stride[0], dilation[0], top)
     activation = call.get("activation")
-    onednn = _goes_to_onednn(x, weight, dilation, groups)
+    narrow = min(x.shape[-1], call.shape[-1]) < _NARROW
+    onednn = _goes_to_onednn(x, weight, dilation, groups) and not narrow
     packs = onednn and weight.shape[1] * groups > 1
 
     def prepare(constants: list[torch.Tensor | None]) -> tuple[torch.Tensor | None, ...]:
@@ -116,6 +120,7 @@ def conv2d(call: Call) -> Operator:
             rows = rows.contiguous(memory_format=torch.channels_last)
             result = torch.mkldnn_convolution(rows, w, b, pad, list(stride), list(dilation), groups)
         else:
+            rows = rows.contiguous() if narrow and on_cpu else rows
             result = F.conv2d(rows, w, b, list(stride), pad, list(dilation), groups)
         return result.relu_() if activation == "relu" else result
 
