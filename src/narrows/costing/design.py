@@ -164,12 +164,13 @@ def _warmed_up() -> int:
     """Bytes that the process holds once everything that a plan and a cost import has been imported."""
     from torch import nn
 
-    import narrows
+    from narrows.costing.cost import cost
     from narrows.streaming.memory import resident_now
+    from narrows.streaming.stream import plan
 
     tiny = nn.Conv2d(1, 1, 1).eval()
-    narrows.plan(tiny, 8, 8)
-    narrows.cost(tiny, 8, 8)
+    plan(tiny, 8, 8)
+    cost(tiny, 8, 8)
     return resident_now()
 
 
@@ -178,21 +179,22 @@ def _costs(
 ) -> Costs:
     import torch
 
-    import narrows
+    from narrows.costing.cost import cost
     from narrows.rowgraph.capture import export_at
     from narrows.streaming.memory import resident_now
+    from narrows.streaming.stream import plan
 
     # What the designs before this one left in the process is none of its memory.
     left = max(resident_now() - at_start, 0)
     model = design.build(bands).eval()
     barrier, allowed = None, None if budget.memory is None else budget.memory + left
     try:
-        memory = narrows.plan(model, height, width, channels=bands, memory=allowed).peak - left
+        memory = plan(model, height, width, channels=bands, memory=allowed).peak - left
     except BudgetError as error:
         memory = error.smallest - left
     except NotStreamableError as error:
         barrier = str(error).partition(";")[0]
-    totals = narrows.cost(model, height, width, channels=bands, bits=budget.bits).totals
+    totals = cost(model, height, width, channels=bands, bits=budget.bits).totals
     if barrier is not None:
         weights = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
         memory = at_start + weights + totals["peak_bytes"]

@@ -181,7 +181,8 @@ def fir_to_iir(
             None. Of the delays allowed each layer takes that of the least error.
         order: 1 or 2 rows of state for each input channel.
         images: (N, C, H, W) each, for fine-tuning; taken in turns.
-        steps, learning_rate: of fine-tuning with Adam.
+        steps: of fine-tuning with Adam.
+        learning_rate: of the same.
 
     Returns:
         The network and, for each layer, the error for each delay; printed, it is a table.

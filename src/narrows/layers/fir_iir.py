@@ -62,7 +62,10 @@ class SeparableFIRIIR(_Separable):
 
     Args:
         horizontal: odd columns of the horizontal kernel.
-        order, activation, delay, max_radius: of the `VerticalIIR`.
+        order: of the `VerticalIIR`, as all that follow.
+        activation: inside its loop.
+        delay: rows that it waits for.
+        max_radius: of its poles.
     """
 
     def __init__(
@@ -87,7 +90,8 @@ class SeparableFIR(_Separable):
     ``vertical // 2`` of them; for none if causal.
 
     Args:
-        vertical, horizontal: odd rows and columns of the kernels.
+        vertical: rows of the vertical kernel, an odd number.
+        horizontal: columns of the horizontal one, an odd number.
         causal: as of `VerticalFIR`.
     """
 
@@ -101,7 +105,8 @@ class ResidualSeparable(nn.Module):
     """``relu(x + second(relu(first(x))))`` of two separable blocks of as many channels out as in.
 
     Args:
-        first, second: `SeparableFIRIIR` or `SeparableFIR`, of as many channels out as in.
+        first: a `SeparableFIRIIR` or `SeparableFIR`, of as many channels out as in.
+        second: another.
     """
 
     def __init__(self, first: nn.Module, second: nn.Module) -> None:

@@ -158,7 +158,8 @@ class DPCM(_LineCoder):
 
     Args:
         bits: 2 to 16 for each difference.
-        low, high: the range, for all channels; `calibrate` sets it from values.
+        low: of the range, for all channels; `calibrate` sets it from values.
+        high: of the range.
     """
 
     low: Tensor
