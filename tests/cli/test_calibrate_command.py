@@ -90,9 +90,11 @@ def test_page_shows_where_the_machine_turns_from_memory_to_arithmetic(tmp_path: 
     path = write(tmp_path / "p.json")
     page, model = tmp_path / "page.html", f"{tmp_path / 'net.py'}:build"
     assert run("cost", model, "--size", "128x128", "--machine", path, "--html", page).exit_code == 0
-    assert "Left of the line this machine waits for memory" in page.read_text()
+    assert '<line stroke="var(--b)"' in page.read_text()
+    assert run("cost", model, "--size", "128x128", "--html", page, "--overwrite").exit_code == 0
+    assert '<line stroke="var(--b)"' not in page.read_text()
     ridge = read_profile(path).ridge()
-    assert 0 < ridge["bytes_per_second"] < ridge["macs_per_second"]
+    assert ridge is not None and 0 < ridge["bytes_per_second"] < ridge["macs_per_second"]
 
 
 def test_design_asks_for_times_on_a_machine(tmp_path: Path) -> None:

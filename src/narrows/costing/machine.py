@@ -54,8 +54,8 @@ class Profile:
     load: Mapping[str, Any]
     seconds: float
 
-    def ridge(self) -> dict[str, float]:
-        """The machine's best rates among what was measured, for a roofline.
+    def ridge(self) -> dict[str, float] | None:
+        """The machine's best rates among what was measured, for a roofline; None where it lacks one of them.
 
         ``macs_per_second`` over convolutions, ``bytes_per_second`` copied out of the largest working set.
         """
@@ -66,7 +66,9 @@ class Profile:
             for point in self.points
             if (described := describe(point.call, self.threads)) is not None and described.kind.startswith("conv")
         ]
-        return {"macs_per_second": max(rates, default=0.0), "bytes_per_second": self.bandwidth[-1][1]}
+        if not rates or not self.bandwidth:
+            return None
+        return {"macs_per_second": max(rates), "bytes_per_second": self.bandwidth[-1][1]}
 
     @classmethod
     def from_json(cls, text: str, name: str = "the profile") -> Profile:
