@@ -9,6 +9,7 @@ widths, is not known; these are this project's choice.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,22 +33,22 @@ class Coded:
     shape: tuple[int, int, int, int]
 
 
-class _LineCoder(nn.Module):
+class _LineCoder(nn.Module, ABC):
     """What both coders share: codes for each line, whose number of bits depends on the column alone."""
 
     channels: int
 
+    @abstractmethod
     def widths(self, columns: int) -> list[int]:
         """Bits of the code of each column of a line."""
-        raise NotImplementedError
 
+    @abstractmethod
     def codes(self, x: Tensor) -> Tensor:
         """Whole numbers from 0, int64 of the shape of `x`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def values(self, codes: Tensor) -> Tensor:
         """What the codes stand for, in float32 or float64 as the tables are."""
-        raise NotImplementedError
 
     def stored_bits(self, columns: int, rows: int = 1) -> int:
         """Bits of `rows` lines of one image, all channels: exact, and the same for every image."""
