@@ -97,7 +97,7 @@ def test_json_and_csv(network):
         ("delay=2", 1, "delay 3 rows exceeds 2"),
         ("lines=1MB,parameters=1k,eager=1MB", 0, ""),
         ("latency=60s", 2, "needs the times of a machine: give --machine"),
-        ("macs=2furlongs", 2, "'2furlongs' is no macs"),
+        ("macs=2furlongs", 2, "'2furlongs' is not a count"),
         ("memory=2parsec", 2, "not an amount of memory"),
         ("beauty=3", 2, "there is no 'beauty'"),
         ("macs", 2, "write it as name=value"),
@@ -121,7 +121,7 @@ def test_budget(network, budget, code, says):
         (["{}:Small", "--size", "8"], "write rows x columns"),
         (["{}:Small", "--size", "0x8"], "at least one row"),
         (["{}:Small", "{}:wide", "--size", "8x8", "--csv"], "--csv is for one MODEL"),
-        (["{}:Small", "--size", "8x8", "--html", "/nowhere/page.html"], "there is no folder"),
+        (["{}:Small", "--size", "8x8", "--html", "/nowhere/page.html"], "doesn't exist; make it first"),
     ],
 )
 def test_bad_input_is_one_line(network, arguments, says):

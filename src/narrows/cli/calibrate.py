@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -63,17 +62,19 @@ def calibrate(
     as_json: bool,
     quiet: bool,
 ) -> None:
+    from narrows.cli.output_file import write_file
     from narrows.costing import calibration
+    from narrows.rasters.staging import check_output_path
 
     if one_file is not None:
         if export or quick or threads:
             raise InputError("--one-file measures nothing: leave out --export, --quick and --threads")
-        _check(one_file, overwrite)
-        _place(Path(calibration.__file__), one_file)
+        check_output_path(one_file, overwrite=overwrite)
+        write_file(one_file, Path(calibration.__file__).read_text(encoding="utf-8"))
         click.echo(f"{one_file}: run it with: python {one_file.name} --export profile.json")
         return
     if export is not None:
-        _check(export, overwrite)
+        check_output_path(export, overwrite=overwrite)
     from narrows.costing.machine import default_path, read_profile
 
     with tempfile.TemporaryDirectory(prefix="narrows-calibrate-") as folder:
@@ -89,35 +90,10 @@ def calibrate(
             kept.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{kept.parent} can't be made ({error.strerror})") from error
-        _place(measured, kept)
-        if export is not None:
-            _place(measured, export)
+        for place in filter(None, (kept, export)):
+            write_file(place, measured.read_text(encoding="utf-8"))
     found = _summary(profile) | {"kept": str(kept), "exported": str(export) if export else None}
     click.echo(json.dumps(found, indent=2) if as_json else _text(found))
-
-
-def _check(path: Path, overwrite: bool) -> None:
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder; name a file")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists; give --overwrite to replace it")
-    if not path.parent.is_dir():
-        raise OutputError(f"{path} can't be written: there is no folder {path.parent}")
-    try:
-        with tempfile.NamedTemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise OutputError(f"{path} can't be written ({error.strerror})") from error
-
-
-def _place(source: Path, target: Path) -> None:
-    beside = target.with_name(target.name + ".part")
-    try:
-        shutil.copyfile(source, beside)
-        beside.replace(target)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise OutputError(f"{target} can't be written ({error.strerror})") from error
 
 
 def _run(command: list[str], quiet: bool) -> None:

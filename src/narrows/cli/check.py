@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
 import click
 
 from narrows.cli.model_argument import HELP, model_options
+from narrows.cli.size_argument import read_size, size_option
 from narrows.cli.speaking import say
 from narrows.errors import InputError
 
@@ -35,7 +35,7 @@ __all__ = ["check"]
     """,
 )
 @click.argument("model")
-@click.option("--size", required=True, metavar="HxW", help="Rows and columns of the image, as 1024x1024.")
+@size_option
 @click.option(
     "--memory", metavar="BYTES", help="What a frame may take in experiments; 60 % of what is free if left out."
 )
@@ -64,9 +64,7 @@ def check(
     channels: int | None,
     as_json: bool,
 ) -> None:
-    match = re.fullmatch(r"\s*(\d+)\s*[xX×,]\s*(\d+)\s*", size)
-    if not match:
-        raise InputError(f"--size {size}: write rows x columns, as 1024x1024")
+    height, width = read_size(size)
     if memory is not None:
         from narrows.units import parse_bytes
 
@@ -82,8 +80,8 @@ def check(
         silences += read_silences(place, KEYS)
     report = checked(
         read_model(model, weights, arguments),
-        int(match[1]),
-        int(match[2]),
+        height,
+        width,
         channels=channels,
         experiments=not no_experiments,
         memory=memory,

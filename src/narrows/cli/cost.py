@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
 import click
 
+from narrows.cli.machine_argument import machine_option, read_machine
 from narrows.cli.model_argument import HELP, model_options
-from narrows.errors import InputError, OutputError
+from narrows.cli.size_argument import read_size, size_option
+from narrows.errors import InputError
 
 __all__ = ["cost"]
 
@@ -30,7 +31,7 @@ __all__ = ["cost"]
     """,
 )
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
-@click.option("--size", required=True, metavar="HxW", help="Rows and columns of the image, as 7741x7591.")
+@size_option
 @click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Images at once.")
 @click.option("--memory", metavar="BYTES", help="Budget to stream in, as 512MB; without one that peak is left out.")
 @click.option("--bits", type=click.IntRange(1, 64), default=8, show_default=True, help="Of a value in line buffers.")
@@ -38,11 +39,7 @@ __all__ = ["cost"]
 @click.option("--operators", is_flag=True, help="Show every operator.")
 @click.option("--growth", is_flag=True, help="Cost twice and four times the size as well.")
 @click.option("--effective", is_flag=True, help="Measure the effective receptive field on a crop of noise.")
-@click.option(
-    "--machine",
-    metavar="FILE.json",
-    help="Predict times on the machine of this profile (narrows calibrate --export); 'this' for the one kept of here.",
-)
+@machine_option
 @click.option("--budget", metavar="NAME=VALUE,...", help="Exit with 1 if a limit is exceeded.")
 @model_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -69,16 +66,13 @@ def cost(
     html: Path | None,
     overwrite: bool,
 ) -> None:
-    match = re.fullmatch(r"\s*(\d+)\s*[xX×,]\s*(\d+)\s*", size)
-    if not match:
-        raise InputError(f"--size {size}: write rows x columns, as 7741x7591")
+    height, width = read_size(size)
     if as_csv and (as_json or len(models) > 1):
         raise InputError("--csv is for one MODEL, and not together with --json")
     if html is not None:
-        if html.exists() and not overwrite:
-            raise OutputError(f"{html} exists; give --overwrite to replace it")
-        if not html.parent.is_dir():
-            raise OutputError(f"there is no folder {html.parent}")
+        from narrows.rasters.staging import check_output_path
+
+        check_output_path(html, overwrite=overwrite)
     from narrows.costing.budget import broken, parse_budget
     from narrows.units import parse_bytes
 
@@ -89,8 +83,6 @@ def cost(
         raise InputError("--budget latency needs the times of a machine: give --machine profile.json")
     if memory is None and any(limit.total == "streamed_peak_bytes" for limit in limits):
         raise InputError("--budget streamed needs a budget to stream in: give --memory")
-    from narrows.cli.machine_argument import read_machine
-
     profile = read_machine(machine)
     import narrows
     from narrows.cli.model_argument import read_model
@@ -100,8 +92,8 @@ def cost(
     reports = [
         narrows.cost(
             network,
-            int(match[1]),
-            int(match[2]),
+            height,
+            width,
             channels=channels,
             batch=batch,
             memory=memory,
@@ -114,10 +106,10 @@ def cost(
         for network, name in zip(networks, _names(models), strict=True)
     ]
     if html is not None:
-        beside = html.with_name(f".{html.name}.part")
+        from narrows.cli.output_file import write_file
+
         ridge = profile.ridge() if profile is not None else None
-        beside.write_text(reports[0].to_html(reports[1:], machine=ridge), encoding="utf-8")
-        beside.replace(html)
+        write_file(html, reports[0].to_html(reports[1:], machine=ridge))
     if as_json:
         texts = [report.to_json() for report in reports]
         click.echo(texts[0] if len(texts) == 1 else "[" + ",\n".join(texts) + "]")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING
 
 import click
 
+from narrows.cli.machine_argument import machine_option, read_machine
+from narrows.cli.size_argument import read_size, size_option
 from narrows.cli.speaking import say
 from narrows.errors import InputError
 from narrows.networks.catalogue import TASKS
-from narrows.units import format_bytes, parse_bytes, parse_seconds
+from narrows.units import format_bytes, format_count, format_seconds, parse_bytes, parse_seconds
 
 if TYPE_CHECKING:
     from narrows.costing.design import Candidate, SecondsOf
@@ -22,10 +23,10 @@ __all__ = ["design"]
 @click.command(short_help="Choose a design for a task and a budget.")
 @click.option("--task", required=True, metavar="TASK", help=f"One of {', '.join(TASKS)}.")
 @click.option("--bands", type=click.IntRange(min=1), required=True, help="Bands (channels) of the image.")
-@click.option("--size", required=True, metavar="HxW", help="Rows and columns of the image, as 7741x7591.")
+@size_option
 @click.option("--memory", metavar="BYTES", help="Budget for the whole process, as 500MB.")
 @click.option("--latency", metavar="TIME", help="Budget for one image, as 60s or 200ms; needs --machine.")
-@click.option("--machine", metavar="PROFILE", help="Profile of a machine (narrows calibrate --export).")
+@machine_option
 @click.option(
     "--lines",
     type=click.FloatRange(min=0),
@@ -57,9 +58,7 @@ def design(
     Example:
         narrows design --task segmentation --bands 6 --size 10980x10980 --memory 500MB
     """
-    match = re.fullmatch(r"\s*(\d+)\s*[xX×,]\s*(\d+)\s*", size)
-    if not match:
-        raise InputError(f"--size {size}: write rows x columns, as 7741x7591")
+    height, width = read_size(size)
     if task not in TASKS:
         raise InputError(f"--task {task}: choose {', '.join(TASKS)}")
     if latency is not None and machine is None:
@@ -75,8 +74,8 @@ def design(
     found = choose(
         task,
         bands,
-        int(match[1]),
-        int(match[2]),
+        height,
+        width,
         budget,
         seconds_of=_times_on(machine) if machine is not None else None,
         progress=None if as_json else lambda name: say(f"costing {name}"),
@@ -86,7 +85,6 @@ def design(
 
 def _times_on(machine: str) -> SecondsOf:
     """What tells the seconds of one run on the machine of a profile."""
-    from narrows.cli.machine_argument import read_machine
     from narrows.costing.prediction import Predictor
 
     profile = read_machine(machine)
@@ -114,12 +112,12 @@ def _paragraph(place: int, candidate: Candidate) -> str:
     design, costs = candidate.design, candidate.costs
     assert costs is not None
     facts = [
-        f"{_macs(costs.macs)} multiply-accumulates",
+        f"{format_count(costs.macs)} multiply-accumulates",
         f"{costs.parameters:,} parameters",
         f"{format_bytes(costs.memory)} {'in strips' if costs.streamed else 'as a whole frame'}",
     ]
     if costs.seconds is not None:
-        facts.append(f"{costs.seconds:.3g} s")
+        facts.append(format_seconds(costs.seconds))
     if costs.delay is not None and costs.line_bytes is not None:
         facts.append(f"waits for {costs.delay} rows, line buffers {format_bytes(costs.line_bytes)}")
     lines = [f"{place}. {design.name} ({design.source})", f"   {'; '.join(facts)}"]
@@ -130,10 +128,3 @@ def _paragraph(place: int, candidate: Candidate) -> str:
     lines.append(f"   licence: {design.licence}" + (f"; weights: {design.weights}" if design.weights else ""))
     lines.append(f"   {candidate.line}")
     return "\n".join(lines)
-
-
-def _macs(count: int) -> str:
-    for unit, factor in (("T", 1e12), ("G", 1e9)):
-        if count >= factor:
-            return f"{count / factor:.2f} {unit}"
-    return f"{count / 1e6:.1f} M"

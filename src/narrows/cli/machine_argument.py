@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import click
+
 if TYPE_CHECKING:
     from narrows.costing.machine import Profile
 
-__all__ = ["read_machine"]
+__all__ = ["machine_option", "read_machine"]
+
+machine_option = click.option(
+    "--machine",
+    metavar="FILE.json",
+    help="Predict times on the machine of this profile (narrows calibrate --export); 'this' for the one kept of here.",
+)
 
 
 def read_machine(text: str | None) -> Profile | None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 import click
 
 from narrows.cli.model_argument import HELP, model_options
-from narrows.errors import InputError
+from narrows.cli.size_argument import read_size, size_option
 
 __all__ = ["plan"]
 
@@ -25,7 +23,7 @@ __all__ = ["plan"]
     """,
 )
 @click.argument("model")
-@click.option("--size", required=True, metavar="HxW", help="Rows and columns of the image, as 7741x7591.")
+@size_option
 @click.option("--memory", metavar="BYTES", help="Budget for the whole process, as 512MB. Without one, none.")
 @click.option("--strip", type=click.IntRange(min=1), help="Rows of a step; chosen if left out.")
 @model_options
@@ -40,9 +38,7 @@ def plan(
     channels: int | None,
     as_json: bool,
 ) -> None:
-    match = re.fullmatch(r"\s*(\d+)\s*[xX×,]\s*(\d+)\s*", size)
-    if not match:
-        raise InputError(f"--size {size}: write rows x columns, as 7741x7591")
+    height, width = read_size(size)
     if memory is not None:
         from narrows.units import parse_bytes
 
@@ -51,5 +47,5 @@ def plan(
     from narrows.cli.model_argument import read_model
 
     network = read_model(model, weights, arguments)
-    found = narrows.plan(network, int(match[1]), int(match[2]), memory=memory, strip=strip, channels=channels)
+    found = narrows.plan(network, height, width, memory=memory, strip=strip, channels=channels)
     click.echo(found.to_json() if as_json else str(found))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from narrows.costing.report import CostReport
 from narrows.errors import InputError
-from narrows.units import format_bytes, parse_bytes
+from narrows.units import format_bytes, format_count, format_seconds, parse_bytes, parse_count, parse_seconds
 
-__all__ = ["Limit", "broken", "parse_budget"]
+__all__ = ["Limit", "amount", "broken", "parse_budget"]
 
 _TOTALS = {
     "macs": "macs",
@@ -21,9 +21,6 @@ _TOTALS = {
     "delay": "delay_rows",
     "latency": "seconds",
 }
-_COUNTS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_SECONDS = {"S": 1.0, "MS": 1e-3, "US": 1e-6, "MIN": 60.0, "": 1.0}
-_NUMBER = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([A-Za-zµ]*)")
 
 
 @dataclass(frozen=True)
@@ -57,19 +54,15 @@ def parse_budget(text: str) -> tuple[Limit, ...]:
 
 def _amount(total: str, name: str, value: str) -> float:
     if total.endswith("_bytes"):
-        try:
-            return parse_bytes(value)
-        except InputError as error:
-            raise InputError(f"--budget {name}={value}: {error}") from None
-    factors = _SECONDS if total == "seconds" else _COUNTS
-    match = _NUMBER.fullmatch(value)
-    unit = match[2].upper().replace("µ".upper(), "U") if match else ""
-    if total == "delay_rows":
-        factors = {"": 1, "ROWS": 1, "LINES": 1}
-    if not match or unit not in factors:
-        wanted = {"seconds": "60s, 40ms or 2min", "delay_rows": "rows, as 8"}.get(total, "2G, 500M or a plain number")
-        raise InputError(f"--budget {name}={value}: '{value}' is no {name}; write {wanted}")
-    return float(match[1]) * factors[unit]
+        read: Callable[[str], float] = parse_bytes
+    elif total == "seconds":
+        read = parse_seconds
+    else:
+        read = parse_count
+    try:
+        return read(value)
+    except InputError as error:
+        raise InputError(f"--budget {name}={value}: {error}") from None
 
 
 def broken(report: CostReport, limits: tuple[Limit, ...]) -> list[str]:
@@ -102,15 +95,5 @@ def amount(total: str, value: float) -> str:
     if total.endswith("_bytes"):
         return format_bytes(value)
     if total == "seconds":
-        return f"{value:.3g} s" if value >= 1 else f"{value * 1e3:.3g} ms"
-    if total == "delay_rows":
-        return f"{value} rows"
-    return counted(value)
-
-
-def counted(value: float) -> str:
-    """A count in the decimal prefix that reads best: ``2.87 M``."""
-    for letter, factor in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if abs(value) >= factor * 0.9995:
-            return f"{value / factor:.3g} {letter}"
-    return f"{value:.0f}"
+        return format_seconds(value)
+    return f"{value} rows" if total == "delay_rows" else format_count(value)

@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from math import ceil, floor, log10
 
-from narrows.costing.budget import counted
 from narrows.costing.report import CostReport
 from narrows.costing.tables import TOTALS, as_text, total_text
-from narrows.units import format_bytes
+from narrows.units import format_bytes, format_count
 
 __all__ = ["as_html"]
 
@@ -157,7 +156,7 @@ def _roofline(report: CostReport, machine: Mapping[str, float] | None) -> str:
     every = 1 + (most - least) // 6
     for k in range(least, most + 1, every):
         y = _y((k - least) / (most - least))
-        body += _rule(_LEFT, y, _WIDTH - _RIGHT, y) + _text(_LEFT - 8, y + 4, counted(10.0**k), "end")
+        body += _rule(_LEFT, y, _WIDTH - _RIGHT, y) + _text(_LEFT - 8, y + 4, format_count(10.0**k), "end")
     body += _text(_x(0.5), _HEIGHT - 6, "multiply-accumulates for each byte moved")
     if ridge:
         x = _x((log10(ridge) - low) / (high - low))
@@ -167,7 +166,7 @@ def _roofline(report: CostReport, machine: Mapping[str, float] | None) -> str:
         x = _x((log10(intensity) - low) / (high - low))
         y = _y((log10(op.macs or 1) - least) / (most - least))
         radius = 3 + 9 * (op.bytes_moved / largest) ** 0.5
-        words = f"{op.place}: {counted(op.macs or 0)}, {intensity:.3g} for each byte"
+        words = f"{op.place}: {format_count(op.macs or 0)}, {intensity:.3g} for each byte"
         body += (
             f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="var(--fill)" stroke="var(--a)">'
             f"<title>{escape(words)}</title></circle>"
@@ -183,9 +182,9 @@ def _decades(values: Sequence[float]) -> tuple[int, int]:
 def _modules(report: CostReport) -> str:
     shown = [module for module in report.modules if module.depth <= _depth(report)]
     columns = [
-        ("MACs", [module.macs for module in shown], counted),
+        ("MACs", [module.macs for module in shown], format_count),
         ("bytes moved", [module.bytes_read + module.bytes_written for module in shown], format_bytes),
-        ("parameters", [module.parameters for module in shown], counted),
+        ("parameters", [module.parameters for module in shown], format_count),
     ]
     rows = ""
     for place, module in enumerate(shown):

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from narrows.costing.budget import amount, counted
+from narrows.costing.budget import amount
 from narrows.costing.report import CostReport, Peak
-from narrows.units import format_bytes
+from narrows.units import format_bytes, format_count
 
 __all__ = ["TOTALS", "as_text", "side_by_side", "total_text"]
 
@@ -42,7 +42,7 @@ def total_text(report: CostReport, name: str) -> str:
     if value is None:
         return "-"
     if name == "macs" and report.unknown:
-        return f"{counted(value)} and {len(report.unknown)} unknown"
+        return f"{format_count(value)} and {len(report.unknown)} unknown"
     if name == "elementwise_share":
         return f"{100 * value:.0f} %"
     if name == "arithmetic_intensity":
@@ -80,12 +80,12 @@ def _modules(report: CostReport, depth: int | None) -> Table:
     for module in report.modules:
         if depth is not None and module.depth > depth:
             continue
-        macs = counted(module.macs) + (f" + {len(module.unknown)} unknown" if module.unknown else "")
+        macs = format_count(module.macs) + (f" + {len(module.unknown)} unknown" if module.unknown else "")
         table.add_row(
             "  " * module.depth + (module.path.rpartition(".")[2] or report.name),
             module.kind if module.path else "",
             macs,
-            counted(module.parameters),
+            format_count(module.parameters),
             format_bytes(module.bytes_read),
             format_bytes(module.bytes_written),
             str(module.launched),
@@ -108,7 +108,7 @@ def _operators(report: CostReport) -> Table:
             op.module,
             op.source or "",
             "x".join(map(str, op.outputs[0])) if op.outputs else "",
-            "unknown" if op.macs is None else counted(op.macs),
+            "unknown" if op.macs is None else format_count(op.macs),
             format_bytes(op.bytes_read),
             format_bytes(op.bytes_written),
             "" if intensity is None else f"{intensity:.3g}",
