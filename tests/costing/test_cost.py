@@ -201,7 +201,7 @@ def test_predictor_gives_times_to_operators_modules_and_the_whole():
         def predict(self, operator):
             return 0.5 if operator.kind == "conv2d" else 0.25
 
-    report = narrows.cost(Shared().eval(), 8, 8, predictor=Constant())
+    report = narrows.cost(Shared().eval(), 8, 8).with_times(Constant())
     assert report.totals["seconds"] == 3 * 0.5 + 3 * 0.25
     assert next(m for m in report.modules if m.path == "block.0").seconds == 1.5
 

@@ -24,7 +24,7 @@ from tests.guidelines.measurers import Told
 
 
 def subject(model: nn.Module, height: int = 64, width: int = 64, channels: int = 3) -> Subject:
-    return Subject(model.eval(), [(1, channels, height, width)], [torch.float32])
+    return Subject(model.eval(), [(1, channels, height, width)], torch.float32)
 
 
 def test_a_real_check_measures_and_says_so() -> None:

@@ -16,7 +16,7 @@ from torch._subclasses import FakeTensorMode
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
 
-from narrows.costing.counting import call_of, functional_name, is_elementwise, macs_of_call, plain_arguments
+from narrows.costing.counting import call_of, functional_name, is_elementwise, macs_of_call
 from narrows.costing.report import OperatorCost, Peak
 from narrows.costing.storages import Storages, tensors_in
 from narrows.errors import CaptureError
@@ -166,9 +166,6 @@ class _Interpreter(torch.fx.Interpreter):
         launched = not is_view and bool(made or written) and not name.startswith("aten._assert")
         events = self.storages.events[first:]
         self.storages.forget_freed()
-        images = [
-            tensor for tensor in read if tensor.dim() == 4 and tensor.untyped_storage()._cdata not in self.constants
-        ]
         self.operators.append(
             OperatorCost(
                 index=len(self.operators),
@@ -191,10 +188,6 @@ class _Interpreter(torch.fx.Interpreter):
                 elementwise=launched and is_elementwise(func, call),
                 launched=launched,
                 in_place=bool(written),
-                arguments=plain_arguments(call),
-                channels_last=bool(images)
-                and images[0].is_contiguous(memory_format=torch.channels_last)
-                and not images[0].is_contiguous(),
                 peak_bytes=max((event.held for event in events), default=self.storages.now),
             )
         )

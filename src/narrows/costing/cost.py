@@ -20,19 +20,17 @@ from narrows.costing.lines import line_costs
 from narrows.costing.machine import Profile, read_profile
 from narrows.costing.modules import module_costs, parameters_of
 from narrows.costing.prediction import predict
-from narrows.costing.report import CostReport, Field, Growth, Lines, Peak, Predictor
+from narrows.costing.report import CostReport, Field, Growth, Lines, Peak
 from narrows.costing.structure import dependencies, longest_chain, parallel_branches
 from narrows.errors import BudgetError, CaptureError, InputError, NotStreamableError
 from narrows.rowgraph.capture import capture
 from narrows.rowgraph.graph import RowGraph
-from narrows.streaming.capturing import Model, Shape, channels_of, dtype_of, exported, loaded
+from narrows.streaming.capturing import Model, Shape, Shapes, exported, image_inputs, loaded
 from narrows.streaming.memory import resident_now
 from narrows.streaming.plan import make_plan
 from narrows.units import parse_bytes
 
 __all__ = ["cost"]
-
-Shapes = Sequence[Shape] | Mapping[str, Shape]
 
 
 def cost(
@@ -48,7 +46,6 @@ def cost(
     bits: int = 8,
     growth: bool = False,
     effective: bool = False,
-    predictor: Predictor | None = None,
     machine: Profile | str | os.PathLike[str] | None = None,
     name: str | None = None,
 ) -> CostReport:
@@ -63,22 +60,18 @@ def cost(
         bits: of each value in line buffers.
         growth: cost it at twice and four times the size as well.
         effective: measure the effective receptive field too, by running the network on a crop of noise.
-        predictor: gives each operator a time; see `CostReport.with_times`.
-        machine: a machine's profile, or the path of one: predicts the time of each operator there instead.
+        machine: a machine's profile, or the path of one, to predict the time of each operator there.
         name: what to call the network; its class if None.
 
     Raises:
         CaptureError, InputError: one line each, saying what to do.
     """
-    if height < 1 or width < 1:
-        raise InputError(f"an image has at least one row and one column, not {height} x {width}")
     if not 1 <= bits <= 64:
         raise InputError(f"a value has 1 to 64 bits, not {bits}")
     profile = read_profile(machine) if isinstance(machine, (str, os.PathLike)) else machine
     held = loaded(model)
     budget = parse_bytes(memory) if memory is not None else None
-    shapes = _shapes(held, height, width, channels, batch, inputs)
-    kind = dtype or dtype_of(held) or torch.float32
+    shapes, kind = image_inputs(held, height, width, channels=channels, batch=batch, dtype=dtype, inputs=inputs)
     report, graph = _at(held, shapes, kind, bits, name or _name(model, held))
     if budget is not None:
         report = _streamed(report, graph, budget)
@@ -86,9 +79,7 @@ def cost(
         report = _with_field(report, held, graph, kind, effective)
     if growth:
         report = _grown(report, held, shapes, kind, bits)
-    if profile is not None:
-        return _timed(report, held, shapes, kind, profile)
-    return report.with_times(predictor) if predictor is not None else report
+    return _timed(report, held, shapes, kind, profile) if profile is not None else report
 
 
 def _timed(
@@ -100,29 +91,12 @@ def _timed(
 ) -> CostReport:
     if kind is not torch.float32:
         raise InputError(f"a machine's profile holds times for float32 only, and the network computes in {kind}")
-    dtypes: Any = dict.fromkeys(shapes, kind) if isinstance(shapes, Mapping) else [kind for _ in shapes]
-    prediction = predict(exported(held, shapes, dtypes), profile)
+    prediction = predict(exported(held, shapes, kind), profile)
     notes = [
         f"{target}: the machine was not measured on this operator; its time counts the bytes it moves"
         for target in prediction.unmeasured
     ]
     return _noted(report.with_times(prediction), [*report.notes, *notes])
-
-
-def _shapes(
-    held: torch.nn.Module | ExportedProgram,
-    height: int,
-    width: int,
-    channels: int | None,
-    batch: int,
-    inputs: Shapes | None,
-) -> Shapes:
-    if inputs is not None:
-        return inputs
-    channels = channels or channels_of(held)
-    if channels is None:
-        raise InputError("the network doesn't tell how many channels it takes; give channels")
-    return [(batch, channels, height, width)]
 
 
 def _name(model: Model, held: torch.nn.Module | ExportedProgram) -> str:
@@ -134,8 +108,7 @@ def _name(model: Model, held: torch.nn.Module | ExportedProgram) -> str:
 def _at(
     held: torch.nn.Module | ExportedProgram, shapes: Shapes, kind: torch.dtype, bits: int, name: str
 ) -> tuple[CostReport, RowGraph | None]:
-    dtypes: Any = dict.fromkeys(shapes, kind) if isinstance(shapes, Mapping) else [kind for _ in shapes]
-    program = exported(held, shapes, dtypes)
+    program = exported(held, shapes, kind)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         traced = trace(program)
@@ -262,7 +235,7 @@ def _with_field(
         except Exception as error:  # whatever the network raises on a crop
             notes.append(f"effective receptive field: the network doesn't run on a crop ({type(error).__name__})")
         else:
-            base = found or Field(report.height, None, 0, 0, None, None, whole=True)
+            base = found or Field(report.height, 0, 0, whole=True)
             found = replace(base, effective_rows=high, effective_columns=wide, crop=crop)
             if crop[0] < min(rows, report.height):
                 notes.append(

@@ -15,7 +15,7 @@ import torch
 import narrows.rowgraph.operators  # noqa: F401  (registers every family)
 from narrows.rowgraph.registry import Call, Value, lookup, macs_of
 
-__all__ = ["call_of", "functional_name", "is_elementwise", "macs_of_call", "plain_arguments"]
+__all__ = ["call_of", "functional_name", "is_elementwise", "macs_of_call"]
 
 # Multiply nothing and add up, compare or move values: reductions, normalisation, pooling, resizing, sorting, copying.
 _WITHOUT_PRODUCTS_NAMES = """
@@ -87,21 +87,6 @@ def call_of(func: Any, args: Sequence[Any], kwargs: dict[str, Any], result: Any)
         (tuple(item.shape), item.dtype) if isinstance(item, torch.Tensor) else ((), torch.float32) for item in made
     )
     return Call(functional_name(str(func)), arguments, results)
-
-
-def plain_arguments(call: Call) -> dict[str, Any]:
-    """The arguments that are no tensors and can be written down."""
-    return {
-        name: value
-        for name, value in call.arguments.items()
-        if value is not None and _is_plain(value) and not (isinstance(value, list) and not value)
-    }
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(_is_plain(item) for item in value)
-    return isinstance(value, (bool, int, float, str))
 
 
 def macs_of_call(func: Any, call: Call, *, is_view: bool) -> int | None:

@@ -52,11 +52,8 @@ def row_field(graph: RowGraph) -> Field | None:
     centre = image.height // 2
     return Field(
         rows=last - first,
-        columns=None,
         above=max(centre - first, 0),
         below=max(last - 1 - centre, 0),
-        left=None,
-        right=None,
         whole=last - first >= image.height,
     )
 

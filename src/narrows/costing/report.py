@@ -46,8 +46,6 @@ class OperatorCost:
         elementwise: it makes each element from the same element of its inputs.
         launched: it computes or copies; false for a view.
         in_place: it writes into an input.
-        arguments: its numbers, texts and lists of them, by the names of the schema.
-        channels_last: its first input of four dimensions lies in memory channels last.
         peak_bytes: bytes held while it runs, when tensors are freed at their last use.
         seconds: predicted time, where a predictor was given.
     """
@@ -70,8 +68,6 @@ class OperatorCost:
     elementwise: bool
     launched: bool
     in_place: bool
-    arguments: Mapping[str, Any] = field(default_factory=dict)
-    channels_last: bool = False
     peak_bytes: int = 0
     seconds: float | None = None
 
@@ -203,17 +199,14 @@ class Lines:
 class Field:
     """Receptive field of the central value of the first output.
 
-    `rows` and `columns` are the theoretical field: how many of the input it depends on, `above`, `below`, `left` and
-    `right` how far that goes from the input's own centre. `whole` says that it is every row of the image. The effective
-    field (Luo et al. 2016, arXiv 1701.04128) is that of the gradient on noise: see `narrows.costing.field`.
+    `rows` is the theoretical field: how many rows of the input it depends on, `above` and `below` how far that goes
+    from the input's own centre. `whole` says that it is every row of the image. The effective field (Luo et al. 2016,
+    arXiv 1701.04128) is that of the gradient on noise: see `narrows.costing.field`.
     """
 
     rows: int
-    columns: int | None
     above: int
     below: int
-    left: int | None
-    right: int | None
     whole: bool
     effective_rows: float | None = None
     effective_columns: float | None = None

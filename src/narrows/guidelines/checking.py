@@ -15,9 +15,9 @@ from narrows.guidelines.core.finding import CheckReport, Finding, Status, ordere
 from narrows.guidelines.core.guideline import Guideline, NotTriable, Suspicion
 from narrows.guidelines.core.measuring import Measurer, ThisMachine
 from narrows.guidelines.core.silencing import Silence, in_source, parse_silences
-from narrows.guidelines.core.subject import Inputs, Subject
+from narrows.guidelines.core.subject import Subject
 from narrows.guidelines.core.trying import Bench
-from narrows.streaming.capturing import Model, channels_of, dtype_of, loaded
+from narrows.streaming.capturing import Model, Shapes, image_inputs, loaded
 from narrows.streaming.memory import free_memory
 from narrows.units import parse_bytes
 
@@ -38,7 +38,7 @@ def check(
     *,
     channels: int | None = None,
     batch: int = 1,
-    inputs: Inputs | None = None,
+    inputs: Shapes | None = None,
     dtype: torch.dtype | None = None,
     experiments: bool = True,
     memory: int | str | None = None,
@@ -75,24 +75,16 @@ def check(
         InputError, CaptureError: one line each, before any experiment.
     """
     held = loaded(model)
-    if height < 1 or width < 1:
-        raise InputError(f"an image has at least one row and one column, not {height} x {width}")
+    shapes, kind = image_inputs(held, height, width, channels=channels, batch=batch, dtype=dtype, inputs=inputs)
     if not seconds > 0:
         raise InputError(f"an experiment takes some time, not {seconds} s")
     room = parse_bytes(memory) if memory is not None else int(free_memory() * _OF_FREE_MEMORY)
     silences = parse_silences(silence, KEYS, "silence") if isinstance(silence, Mapping) else list(silence)
     chosen = _chosen(only)
-    if inputs is None:
-        channels = channels or channels_of(held)
-        if channels is None:
-            raise InputError("the network doesn't tell how many channels it takes; give channels")
-        inputs = [(batch, channels, height, width)]
-    kind = dtype or dtype_of(held) or torch.float32
-    dtypes: Any = dict.fromkeys(inputs, kind) if isinstance(inputs, Mapping) else [kind for _ in inputs]
-    shapes = list(inputs.values() if isinstance(inputs, Mapping) else inputs)
-    if not any(len(shape) >= 3 for shape in shapes):
-        raise InputError(f"none of the inputs {shapes} is an image (N, C, H, W)")
-    subject = Subject(held, inputs, dtypes)
+    sizes = list(shapes.values() if isinstance(shapes, Mapping) else shapes)
+    if not any(len(shape) >= 3 for shape in sizes):
+        raise InputError(f"none of the inputs {sizes} is an image (N, C, H, W)")
+    subject = Subject(held, shapes, kind)
     bench = Bench(subject, measurer or ThisMachine(), room, seconds) if experiments and subject.model else None
     findings: list[Finding] = []
     clean = []

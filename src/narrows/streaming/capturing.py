@@ -17,10 +17,23 @@ from narrows.errors import CaptureError, InputError
 from narrows.rowgraph.capture import capture, export_at
 from narrows.rowgraph.graph import RowGraph
 
-__all__ = ["Model", "Shape", "captured", "channels_of", "dtype_of", "exported", "load_program", "loaded"]
+__all__ = [
+    "Model",
+    "Shape",
+    "Shapes",
+    "captured",
+    "channels_of",
+    "dtype_of",
+    "exported",
+    "image_inputs",
+    "load_program",
+    "loaded",
+]
 
 Model = torch.nn.Module | ExportedProgram | str | os.PathLike[str]
 Shape = tuple[int, ...]
+Shapes = Sequence[Shape] | Mapping[str, Shape]
+Dtypes = torch.dtype | Sequence[torch.dtype] | Mapping[str, torch.dtype]
 _COMPARED_APART = ("_parameters", "_buffers", "_modules")
 _cache: weakref.WeakKeyDictionary[Any, dict[Any, RowGraph]] = weakref.WeakKeyDictionary()
 
@@ -71,14 +84,41 @@ def _program_shapes(program: ExportedProgram) -> list[Any]:
     return [nodes[name].meta["val"].shape for name in names if hasattr(nodes[name].meta.get("val"), "shape")]
 
 
-def captured(
+def image_inputs(
     model: torch.nn.Module | ExportedProgram,
-    shapes: Sequence[Shape] | Mapping[str, Shape],
-    dtypes: Sequence[torch.dtype] | Mapping[str, torch.dtype],
+    height: int,
+    width: int,
     *,
-    fold: bool = True,
+    channels: int | None = None,
+    batch: int = 1,
+    dtype: torch.dtype | None = None,
+    inputs: Shapes | None = None,
+) -> tuple[Shapes, torch.dtype]:
+    """Whole shapes (N, C, H, W) of every input of a network that is to be looked at for an image, and their dtype.
+
+    Args:
+        channels: of the image; read from the network if None.
+        dtype: of the image; that of the network's weights if None.
+        inputs: the shapes themselves, for networks with several.
+
+    Raises:
+        InputError: the image is empty, or nothing tells how many channels it has.
+    """
+    if height < 1 or width < 1:
+        raise InputError(f"an image has at least one row and one column, not {height} x {width}")
+    kind = dtype or dtype_of(model) or torch.float32
+    if inputs is not None:
+        return inputs, kind
+    channels = channels or channels_of(model)
+    if channels is None:
+        raise InputError("the network doesn't tell how many channels it takes; give channels")
+    return [(batch, channels, height, width)], kind
+
+
+def captured(
+    model: torch.nn.Module | ExportedProgram, shapes: Shapes, dtypes: Dtypes, *, fold: bool = True
 ) -> RowGraph:
-    """The row graph of `model` for inputs of these whole shapes (N, C, H, W) and dtypes.
+    """The row graph of `model` for inputs of these whole shapes (N, C, H, W) and dtypes (or one dtype for all).
 
     With `fold`, batch norm and ReLU become part of the convolution that alone feeds them, as in a streamed run; without
     it they stay operators of their own, as the user's Python runs them.
@@ -89,16 +129,23 @@ def captured(
     Raises:
         CaptureError: the network can't be exported at that size, or is in training mode.
     """
-    named: dict[Any, Shape] = dict(shapes) if isinstance(shapes, Mapping) else dict(enumerate(shapes))
-    typed: dict[Any, torch.dtype] = dict(dtypes) if isinstance(dtypes, Mapping) else dict(enumerate(dtypes))
     content = _content(model) if isinstance(model, torch.nn.Module) else None
-    key = (content, fold, tuple((name, tuple(shape), typed[name]) for name, shape in named.items()))
+    key = (content, fold, tuple((name, tuple(shape), dtype) for name, shape, dtype in _named(shapes, dtypes)))
     known = _cache.setdefault(model, {}) if content is not None else {}
     if key not in known:
         for stale in [other for other in known if other[0] != content or other[1] == fold]:
             del known[stale]
         known[key] = capture(exported(model, shapes, dtypes), fold=fold)
     return known[key]
+
+
+def _named(shapes: Shapes, dtypes: Dtypes) -> list[tuple[Any, Shape, torch.dtype]]:
+    """(name or place, shape, dtype) of each input."""
+    named: dict[Any, Shape] = dict(shapes) if isinstance(shapes, Mapping) else dict(enumerate(shapes))
+    if isinstance(dtypes, torch.dtype):
+        return [(name, shape, dtypes) for name, shape in named.items()]
+    typed: dict[Any, torch.dtype] = dict(dtypes) if isinstance(dtypes, Mapping) else dict(enumerate(dtypes))
+    return [(name, shape, typed[name]) for name, shape in named.items()]
 
 
 def _content(model: torch.nn.Module) -> Any:
@@ -114,36 +161,21 @@ def _content(model: torch.nn.Module) -> Any:
         return None
 
 
-def exported(
-    model: torch.nn.Module | ExportedProgram,
-    shapes: Sequence[Shape] | Mapping[str, Shape],
-    dtypes: Sequence[torch.dtype] | Mapping[str, torch.dtype],
-) -> ExportedProgram:
-    """`model` as an exported program for inputs of these whole shapes (N, C, H, W) and dtypes.
+def exported(model: torch.nn.Module | ExportedProgram, shapes: Shapes, dtypes: Dtypes) -> ExportedProgram:
+    """`model` as an exported program for inputs of these whole shapes (N, C, H, W) and dtypes (or one dtype for all).
 
     Raises:
         CaptureError: the network can't be exported at that size, or is in training mode.
     """
-    args, kwargs = _blanks(shapes, dtypes)
-    return _export(model, args, kwargs)
-
-
-def _blanks(
-    shapes: Sequence[Shape] | Mapping[str, Shape], dtypes: Sequence[torch.dtype] | Mapping[str, torch.dtype]
-) -> tuple[list[Any], dict[str, Any]]:
-    """Inputs of one number each, expanded."""
-    named: dict[Any, Shape] = dict(shapes) if isinstance(shapes, Mapping) else dict(enumerate(shapes))
-    typed: dict[Any, torch.dtype] = dict(dtypes) if isinstance(dtypes, Mapping) else dict(enumerate(dtypes))
-    blank = {name: torch.zeros((1,) * len(s), dtype=typed[name]).expand(s) for name, s in named.items()}
-    if isinstance(shapes, Mapping):
-        return [], {str(name): tensor for name, tensor in blank.items()}
-    return list(blank.values()), {}
-
-
-def _export(model: torch.nn.Module | ExportedProgram, args: list[Any], kwargs: dict[str, Any]) -> ExportedProgram:
+    # One number each, expanded: they take no memory.
+    blank = {
+        name: torch.zeros((1,) * len(shape), dtype=dtype).expand(shape) for name, shape, dtype in _named(shapes, dtypes)
+    }
+    args: list[Any] = [] if isinstance(shapes, Mapping) else list(blank.values())
+    kwargs: dict[str, Any] = {str(name): tensor for name, tensor in blank.items()} if not args else {}
     if isinstance(model, torch.nn.Module):
         return export_at(model, args, kwargs)
-    wanted = [tuple(tensor.shape) for tensor in (*args, *kwargs.values())]
+    wanted = [tuple(tensor.shape) for tensor in blank.values()]
     held = [tuple(shape) for shape in _program_shapes(model)]
     if all(isinstance(size, int) for shape in held for size in shape):
         if held != wanted:

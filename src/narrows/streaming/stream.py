@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch.export import ExportedProgram
 from narrows.errors import CaptureError, InputError
 from narrows.rowgraph.graph import RowGraph
 from narrows.streaming.arrays import BlockInput, Input, as_input
-from narrows.streaming.capturing import Model, Shape, captured, channels_of, dtype_of, loaded
+from narrows.streaming.capturing import Model, Shapes, captured, dtype_of, image_inputs, loaded
 from narrows.streaming.mapped import MappedWeights
 from narrows.streaming.memory import resident_now
 from narrows.streaming.plan import Plan, make_plan
@@ -32,7 +32,7 @@ def plan(
     channels: int | None = None,
     batch: int = 1,
     dtype: torch.dtype | None = None,
-    inputs: Sequence[Shape] | Mapping[str, Shape] | None = None,
+    inputs: Shapes | None = None,
     resident_bytes: int = 0,
 ) -> Plan:
     """What streaming `model` over an image of (channels, height, width) will hold, before it runs.
@@ -50,16 +50,8 @@ def plan(
         CaptureError, NotStreamableError, BudgetError, InputError: one line each, saying what to do.
     """
     held = loaded(model)
-    if height < 1 or width < 1:
-        raise InputError(f"an image has at least one row and one column, not {height} x {width}")
-    if inputs is None:
-        channels = channels or channels_of(held)
-        if channels is None:
-            raise InputError("the network doesn't tell how many channels it takes; give channels")
-        inputs = [(batch, channels, height, width)]
-    kind = dtype or dtype_of(held) or torch.float32
-    dtypes: Any = dict.fromkeys(inputs, kind) if isinstance(inputs, Mapping) else [kind for _ in inputs]
-    graph = captured(held, inputs, dtypes)
+    shapes, kind = image_inputs(held, height, width, channels=channels, batch=batch, dtype=dtype, inputs=inputs)
+    graph = captured(held, shapes, kind)
     MappedWeights(graph)  # lets go of what a run will pack
     return make_plan(
         graph,

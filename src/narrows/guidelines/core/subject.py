@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 from torch.export import ExportedProgram
 
 from narrows.rowgraph.graph import Node, RowGraph
 from narrows.rowgraph.rows import Window
-from narrows.streaming.capturing import Shape, captured
+from narrows.streaming.capturing import Shapes, captured
 
-__all__ = ["ACTIVATIONS", "ELEMENTWISE", "RECTIFIERS", "Conv", "Inputs", "Subject", "common_path", "place_of", "within"]
-
-Inputs = Sequence[Shape] | Mapping[str, Shape]
+__all__ = ["ACTIVATIONS", "ELEMENTWISE", "RECTIFIERS", "Conv", "Subject", "common_path", "place_of", "within"]
 
 # Operators that read and write as many values as they compute, by their kind in the row graph.
 _ELEMENTWISE = """
@@ -88,15 +87,16 @@ class Subject:
     Attributes:
         model: the user's module, never touched; None for an exported program, whose modules can't be changed.
         inputs: whole shapes of its inputs.
+        dtype: of all of them.
         graph: operators as the user's Python runs them.
     """
 
-    def __init__(self, model: nn.Module | ExportedProgram, inputs: Inputs, dtypes: Any):
+    def __init__(self, model: nn.Module | ExportedProgram, inputs: Shapes, dtype: torch.dtype):
         self.captured_from = model
         self.model = model if isinstance(model, nn.Module) else None
         self.inputs = inputs
-        self.dtypes = dtypes
-        self.graph: RowGraph = captured(model, inputs, dtypes, fold=False)
+        self.dtype = dtype
+        self.graph: RowGraph = captured(model, inputs, dtype, fold=False)
         self.nodes = self.graph.nodes
         self.widths: Any = None
         self.consumers = [[self.nodes[c] for c, _ in readers] for readers in self.graph.consumers()]
@@ -104,7 +104,7 @@ class Subject:
     @cached_property
     def folded(self) -> RowGraph:
         """The graph as it is streamed."""
-        return captured(self.captured_from, self.inputs, self.dtypes)
+        return captured(self.captured_from, self.inputs, self.dtype)
 
     @property
     def image(self) -> Node:

@@ -157,18 +157,18 @@ class Bench:
         """Random images with as many rows and columns for each of the user's as `size` has."""
         whole = (self.subject.height, self.subject.width)
 
-        def made(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        def made(shape: tuple[int, ...]) -> torch.Tensor:
             cut = list(shape)
             if len(shape) >= 3:
                 cut[-2:] = [max(1, have * now // full) for have, now, full in zip(shape[-2:], size, whole, strict=True)]
             drawn = torch.rand(cut, generator=torch.Generator().manual_seed(0))
             like = next(iter(self.subject.model.parameters()), None) if self.subject.model is not None else None
-            return drawn.to(dtype=dtype, device=like.device if like is not None else None)
+            return drawn.to(dtype=self.subject.dtype, device=like.device if like is not None else None)
 
-        shapes, dtypes = self.subject.inputs, self.subject.dtypes
+        shapes = self.subject.inputs
         if isinstance(shapes, Mapping):
-            return {name: made(shape, dtypes[name]) for name, shape in shapes.items()}
-        return [made(shape, dtype) for shape, dtype in zip(shapes, dtypes, strict=True)]
+            return {name: made(shape) for name, shape in shapes.items()}
+        return [made(shape) for shape in shapes]
 
     # -- the size -----------------------------------------------------------------------------------------------------
 
