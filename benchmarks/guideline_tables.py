@@ -21,22 +21,10 @@ import torch
 import torch.nn.functional as F
 from common import RESULTS, save, table
 from interleaved import interleaved, ratio, summary
+from report import COLUMNS
 from torch import Tensor, nn
 
 SIDE, BLOCKS = 56, 10
-COLUMNS = [
-    "table",
-    "case",
-    "M_macs",
-    "M_access",
-    "ms",
-    "spread",
-    "ratio",
-    "ratio_low",
-    "ratio_high",
-    "paper_gpu",
-    "paper_arm",
-]
 PLOT = Path(__file__).resolve().parents[1] / "docs" / "images" / "claims_guidelines.png"
 
 
@@ -213,7 +201,7 @@ def main() -> None:
         draw(json.loads((RESULTS / "guideline_tables.json").read_text())["rows"], PLOT)
         return
     rows = measured(chosen.rounds)
-    table("ShuffleNet V2, tables 1 to 4", rows, COLUMNS)
+    table("ShuffleNet V2, tables 1 to 4", rows, COLUMNS["guideline_tables"])
     save("guideline_tables", {"rounds": chosen.rounds, "threads": 1, "side": SIDE, "blocks": BLOCKS}, rows)
     draw(rows, PLOT)
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 from common import megabytes, parse_sizes, save, table
+from report import COLUMNS
 
 from narrows.networks.unet import unet
 
-COLUMNS = ["level", "sides", "doubled_channels", "doubled_MB", "constant_channels", "constant_MB", "ratio"]
 PLOT = Path(__file__).resolve().parents[1] / "docs" / "images" / "claims_memory.png"
 
 
@@ -84,7 +84,7 @@ def main() -> None:
     chosen = parser.parse_args()
     ((height, width),) = parse_sizes(chosen.size)
     rows = counted(height, width)
-    table(f"What each level gives at {height} x {width}", rows, COLUMNS)
+    table(f"What each level gives at {height} x {width}", rows, COLUMNS["memory_by_level"])
     save("memory_by_level", {"height": height, "width": width}, rows)
     draw(rows, PLOT)
 

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from common import RESULTS, save, table
 from interleaved import interleaved, ratio, summary
+from report import COLUMNS
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -27,7 +28,6 @@ from narrows.networks.nasnet import nasnet_a_mobile
 from narrows.networks.resnet import resnet50, se_resnet50
 from narrows.networks.shufflenet import shufflenet_v2
 
-COLUMNS = ["group", "network", "M_macs", "more_macs", "ms", "spread", "ratio", "ratio_low", "ratio_high", "papers"]
 PLOT = Path(__file__).resolve().parents[1] / "docs" / "images" / "claims_networks.png"
 
 
@@ -129,7 +129,7 @@ def main() -> None:
         draw(json.loads((RESULTS / "mobile_networks.json").read_text())["rows"], PLOT)
         return
     rows = measured(chosen.rounds)
-    table("Published networks at 224 x 224", rows, COLUMNS)
+    table("Published networks at 224 x 224", rows, COLUMNS["mobile_networks"])
     save("mobile_networks", {"rounds": chosen.rounds, "threads": 1, "size": 224}, rows)
     draw(rows, PLOT)
 

@@ -178,13 +178,14 @@ def not_gated() -> nn.Module:
 
 
 class Skip(nn.Module):
-    """A value kept for the end of a path that reaches `rows` rows."""
+    """A value kept for the end of a path, which reaches 32 rows if it is deep."""
 
     def __init__(self, channels: int, deep: bool) -> None:
         super().__init__()
         self.entry = conv(3, channels)
-        self.path = nn.Sequential(*(conv(channels, 4) if not i else conv(4, 4) for i in range(16 if deep else 1)))
-        self.out = conv(channels + 4, 1, 1)
+        far = [nn.Conv2d(16, 16, 3, padding=8, dilation=8) for _ in range(4 if deep else 0)]
+        self.path = nn.Sequential(conv(channels, 16), *far)
+        self.out = conv(channels + 16, 1, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.entry(x)
@@ -192,11 +193,11 @@ class Skip(nn.Module):
 
 
 def long_skip() -> nn.Module:
-    return Skip(64, True)
+    return Skip(56, True)
 
 
 def short_skip() -> nn.Module:
-    return Skip(64, False)
+    return Skip(56, False)
 
 
 def tall() -> nn.Module:

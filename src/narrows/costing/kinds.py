@@ -11,13 +11,12 @@ from math import log2, prod
 from typing import Any
 
 from narrows.costing.layouts import Call, Layout
+from narrows.rowgraph import onednn
 
 __all__ = ["Described", "describe"]
 
 # Widths are padded to this in the blocked layouts of oneDNN.
 _BLOCK = 16
-# ATen leaves smaller single images to its own convolution (ConvParams::use_mkldnn in ATen/native/Convolution.cpp).
-_SMALL_IMAGE = 20_480
 _VARIANTS = {"add_": "add", "sub": "add", "sub_": "add", "mul_": "mul", "rsub": "add", "div_": "div"}
 _REDUCTIONS = ("mean", "sum", "amax", "amin", "max", "min", "argmax", "argmin", "std", "var", "prod", "norm")
 
@@ -123,8 +122,8 @@ def _convolution(call: Call, threads: int) -> Described | None:
         return Described(f"conv grouped {layout}", features, work, _blocked(call, layout))
     features = (_log(cin), _log(cout), _log(pixels), _log(width), _pad(cin), _pad(cout))
     plain = stride == [1, 1] and dilation == [1, 1]
-    batch = image.shape[0] if len(image.shape) == len(weight.shape) else 1
-    large = min(kernel) > 3 or batch > 1 or image.count > _SMALL_IMAGE
+    batched = image.shape if len(image.shape) == len(weight.shape) else (1, *image.shape)
+    large = onednn.takes_convolution(batched, kernel, groups)
     if area == 1 and plain:
         own = threads == 1 or not large
         size = "" if large else " small"

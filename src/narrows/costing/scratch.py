@@ -7,10 +7,9 @@ from typing import Any
 
 import torch
 
-__all__ = ["scratch_bytes"]
+from narrows.rowgraph import onednn
 
-# PyTorch hands a float32 convolution of one image to oneDNN from this many input values on.
-_ONEDNN_FROM = 20480
+__all__ = ["scratch_bytes"]
 
 
 def scratch_bytes(func: Any, args: Any, result: Any) -> int:
@@ -40,13 +39,8 @@ def _convolution(
     groups: int,
     result: torch.Tensor,
 ) -> int:
-    large_kernel = x.dim() == 4 and min(weight.shape[-2:]) > 3
-    onednn = groups > 1 or large_kernel or x.shape[0] > 1 or x.numel() > _ONEDNN_FROM
-    if x.dtype is torch.float32 and onednn:
-        if groups > 1:
-            return weight.numel() * weight.element_size()
-        blocked = [-(-size // 16) * 16 if size > 4 else size for size in weight.shape[:2]]
-        return prod(blocked) * prod(weight.shape[2:]) * weight.element_size()
+    if x.dtype is torch.float32 and onednn.takes_convolution(x.shape, weight.shape[2:], groups):
+        return onednn.weight_bytes(weight.shape, groups)
     places = prod(x.shape[2:]) if transposed else prod(result.shape[2:])
     unfolds = transposed or any(size != 1 for size in (*weight.shape[2:], *stride)) or any(padding)
     return prod(weight.shape[1:]) * places * x.element_size() if unfolds else 0

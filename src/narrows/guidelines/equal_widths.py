@@ -52,8 +52,11 @@ def find(subject: Subject) -> Iterator[Suspicion]:
 
 
 def _unequal(conv: Conv) -> bool:
-    """By bytes rather than channels: where the sides halve, four times the channels are as much memory."""
-    return max(conv.x.nbytes, conv.node.nbytes) >= RATIO * min(conv.x.nbytes, conv.node.nbytes)
+    """In channels, and in bytes as well: where the sides halve, four times the channels are as much memory."""
+    return all(
+        max(pair) >= RATIO * min(pair)
+        for pair in ((conv.channels_in, conv.channels_out), (conv.x.nbytes, conv.node.nbytes))
+    )
 
 
 def _all_of(groups: list[int | None]) -> Callable[[int], dict[int, int]]:
@@ -69,8 +72,9 @@ GUIDELINE = Guideline(
     source="Ma et al., ShuffleNet V2, ECCV 2018 (arXiv 1807.11164), guideline 1",
     figures="With widths 1:1, 1:2, 1:6 and 1:12 at the same operations: 1480, 1296, 876, 748 batches/s on a GPU; 76.2, "
     "72.9, 69.1, 57.6 images/s on an ARM core (table 1, x1).",
-    finds=f"Convolutions without groups that read {RATIO:g} times as many values as they write or the other way "
-    "round, where the "
+    finds=f"Convolutions without groups that have {RATIO:g} times as many input as output channels or the other way "
+    "round, and read so many times as many values as they write (four times the channels where the sides halve are as "
+    "much memory), where the "
     "image or the output doesn't fix one of their widths, and which together make at least "
     f"{100 * SHARE:g} % of the operations. Layers with the same two widths at the same resolution are one finding.",
     tries="Both widths, and every width tied to them, are set to one, chosen so that the whole network's operations "

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
 from narrows.guidelines.core.gates import gates_of
 from narrows.guidelines.core.guideline import Experiment, Guideline, Suspicion
 from narrows.guidelines.core.subject import ACTIVATIONS, Subject
 from narrows.guidelines.core.surgery import with_replacements
 from narrows.guidelines.core.trying import CHEAP
+from narrows.layers.spatial_attention import SpatialAttention
+from narrows.layers.squeeze_excitation import SqueezeExcitation
 
 DEEP = 8
 WIDE = 64
@@ -39,7 +41,7 @@ def find(subject: Subject) -> Iterator[Suspicion]:
         if squeezes
         else "spatial attention (it needs no row beyond its kernel; squeeze-and-excitation would)"
     )
-    make = (lambda: _Squeeze(channels)) if squeezes else _Spatial
+    make: Callable[[], nn.Module] = partial(SqueezeExcitation, channels, REDUCTION) if squeezes else SpatialAttention
     why = subject.why_no_module(end, nn.Module)
     if not why and sum(node.module == end.module for node in subject.nodes) > 1:
         why = f"'{end.module}' is called in several places"
@@ -67,35 +69,6 @@ def _attends_in_space(subject: Subject) -> bool:
         ):
             return True
     return False
-
-
-class _Squeeze(nn.Module):
-    """Squeeze-and-excitation (arXiv 1709.01507), as small as the experiment needs it."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        narrow = max(channels // REDUCTION, 1)
-        self.gate = nn.Sequential(
-            nn.AdaptiveAvgPool2d(1),
-            nn.Conv2d(channels, narrow, 1),
-            nn.ReLU(),
-            nn.Conv2d(narrow, channels, 1),
-            nn.Sigmoid(),
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.gate(x)
-
-
-class _Spatial(nn.Module):
-    """The spatial half of CBAM (arXiv 1807.06521)."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(2, 1, 7, padding=3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * torch.sigmoid(self.conv(torch.cat([x.mean(1, keepdim=True), x.amax(1, keepdim=True)], dim=1)))
 
 
 GUIDELINE = Guideline(

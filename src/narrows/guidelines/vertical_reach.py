@@ -31,7 +31,7 @@ def find(subject: Subject) -> Iterator[Suspicion]:
         f"({format_bytes(one)}) and waits for none below",
         held / max(total, 1),
         None,
-        "the experiment with recursive filters doesn't exist yet",
+        "a network with recursive filters has to be trained anew (narrows.fir_to_iir begins from yours)",
         places=len(tall),
         modules=tuple(conv.node.module for conv in tall),
     )
@@ -52,6 +52,6 @@ GUIDELINE = Guideline(
     finds=f"Convolutions whose window spans at least {REACH} rows, where they keep at least {100 * SHARE:g} % of "
     "the lines that convolutions keep "
     f"and the first output row waits for at least {DELAY} rows.",
-    tries="Nothing yet: the finding says so.",
+    tries="Nothing: recursive filters have to be trained, beginning from what `narrows.fir_to_iir` fits.",
     find=find,
 )

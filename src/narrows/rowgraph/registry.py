@@ -124,15 +124,7 @@ _counts: dict[str, Count] = {}
 
 def operator(*targets: str) -> Callable[[R], R]:
     """Register a rule for ATen names such as ``"aten.conv2d.default"`` (or a custom operator's name)."""
-
-    def register(rule: R) -> R:
-        for target in targets:
-            if target in _rules:
-                raise ValueError(f"{target} has two rules")
-            _rules[target] = rule
-        return rule
-
-    return register
+    return _registering(_rules, targets, "rules")
 
 
 def multiplies(*targets: str) -> Callable[[C], C]:
@@ -140,13 +132,16 @@ def multiplies(*targets: str) -> Callable[[C], C]:
 
     Unlike a rule it is asked for every call, also for those on values without rows.
     """
+    return _registering(_counts, targets, "counts of multiply-accumulates")
 
-    def register(count: C) -> C:
+
+def _registering(table: dict[str, Any], targets: tuple[str, ...], what: str) -> Callable[[Any], Any]:
+    def register(function: Any) -> Any:
         for target in targets:
-            if target in _counts:
-                raise ValueError(f"{target} has two counts of multiply-accumulates")
-            _counts[target] = count
-        return count
+            if target in table:
+                raise ValueError(f"{target} has two {what}")
+            table[target] = function
+        return function
 
     return register
 

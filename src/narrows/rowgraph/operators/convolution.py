@@ -9,15 +9,13 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from narrows.rowgraph import onednn
 from narrows.rowgraph.graph import Strip
 from narrows.rowgraph.registry import Call, Operator, Refusal, Value, multiplies, operator
 from narrows.rowgraph.rows import Axis, Transposed, Window, missing_rows
 
 __all__: list[str] = []
 
-# Above this many input values PyTorch hands a float32 convolution to oneDNN, below it to its own im2col; strips take
-# the way that the full frame would take, so that both round alike.
-_ONEDNN_FROM = 20480
 # On images or results of fewer columns oneDNN's channels-last kernels read past the ends: PyTorch 2.13 crashes on one
 # column with padding of two, and is wrong in bfloat16 for depthwise convolutions that make one column.
 _NARROW = 4
@@ -35,19 +33,11 @@ def _image_axis(value: Value, what: str) -> Axis:
     return value.rows
 
 
-def _goes_to_onednn(x: Value, weight: Value, dilation: tuple[int, int], groups: int) -> bool:
+def _goes_to_onednn(x: Value, weight: Value, groups: int) -> bool:
+    """Strips take the way that the full frame would take, so that both round alike."""
     if x.dtype is not torch.float32 or len(x.shape) != 4:
         return False
-    large_kernel = weight.shape[-1] > 3 and weight.shape[-2] > 3
-    return groups > 1 or large_kernel or x.shape[0] > 1 or prod(x.shape) > _ONEDNN_FROM
-
-
-def _packed_bytes(weight: Value, groups: int) -> int:
-    """Bytes of a weight in oneDNN's blocks of 16 by 16 channels (8-byte depthwise blocks are never larger)."""
-    if groups > 1:
-        return prod(weight.shape) * 4
-    blocked = [-(-size // 16) * 16 if size > 4 else size for size in weight.shape[:2]]
-    return prod(blocked) * prod(weight.shape[2:]) * 4
+    return onednn.takes_convolution(x.shape, weight.shape[2:], groups)
 
 
 def _explicit_padding(call: Call, kernel: tuple[int, int], dilation: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -90,8 +80,8 @@ def conv2d(call: Call) -> Operator:
     need = Window(axis.count, kernel[0], stride[0], dilation[0], top)
     activation = call.get("activation")
     narrow = min(x.shape[-1], call.shape[-1]) < _NARROW
-    onednn = _goes_to_onednn(x, weight, dilation, groups) and not narrow
-    packs = onednn and weight.shape[1] * groups > 1
+    by_onednn = _goes_to_onednn(x, weight, groups) and not narrow
+    packs = by_onednn and weight.shape[1] * groups > 1
 
     def prepare(constants: list[torch.Tensor | None]) -> tuple[torch.Tensor | None, ...]:
         _, w, *rest = constants
@@ -116,7 +106,7 @@ def conv2d(call: Call) -> Operator:
             return torch.ops.mkldnn._convolution_pointwise(
                 rows, w, b, pad, list(stride), list(dilation), groups, activation or "none", [], ""
             )
-        if onednn and on_cpu:
+        if by_onednn and on_cpu:
             rows = rows.contiguous(memory_format=torch.channels_last)
             result = torch.mkldnn_convolution(rows, w, b, pad, list(stride), list(dilation), groups)
         else:
@@ -125,7 +115,7 @@ def conv2d(call: Call) -> Operator:
         return result.relu_() if activation == "relu" else result
 
     inputs = (x, weight, bias) if isinstance(bias, Value) else (x, weight)
-    packed = _packed_bytes(weight, groups) if packs else 0
+    packed = onednn.weight_bytes(weight.shape, groups) if packs else 0
     return Operator(
         "conv2d",
         inputs,
@@ -134,7 +124,7 @@ def conv2d(call: Call) -> Operator:
         needs=(need, *(None for _ in inputs[1:])),
         prepare=prepare,
         prepared_bytes=packed,
-        workspace=_im2col(call, weight, groups) if not onednn else None,
+        workspace=_im2col(call, weight, groups) if not by_onednn else None,
         macs=convolution_macs(call),
         bitwise=x.dtype is torch.float32,
     )
