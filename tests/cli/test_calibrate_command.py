@@ -108,12 +108,23 @@ def test_design_asks_for_times_on_a_machine(tmp_path: Path) -> None:
     assert not any(each["fits"] for each in json.loads(result.stdout))
 
 
-def test_a_machine_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["cost", "design"])
+def test_a_machine_that_cannot_be_used_is_one_line(tmp_path: Path, command: str) -> None:
     (tmp_path / "net.py").write_text(NETWORK)
-    model = f"{tmp_path / 'net.py'}:build"
+    asked = {
+        "cost": (f"{tmp_path / 'net.py'}:build",),
+        "design": ("--task", "restoration", "--bands", "1", "--latency", "60s"),
+    }[command]
     old = write(tmp_path / "old.json", version=VERSION + 1)
-    for machine, said in ((old, "version"), (tmp_path / "none.json", "no machine profile"), ("this", "no profile for")):
-        result = run("cost", model, "--size", "64x64", "--machine", machine)
+    torn = tmp_path / "torn.json"
+    torn.write_text(old.read_text()[:200])
+    for machine, said in (
+        (old, "version"),
+        (torn, "not a machine profile"),
+        (tmp_path / "none.json", "no machine profile"),
+        ("this", "no profile for"),
+    ):
+        result = run(command, *asked, "--size", "64x64", "--machine", machine)
         assert result.exit_code == 2
         assert said in result.output
         assert result.output.count("\n") == 1

@@ -112,6 +112,37 @@ def test_budget(network, budget, code, says):
         assert done.stderr.count("\n") == 1 and not done.stdout
 
 
+def test_operations_of_unknown_operators_keep_no_budget(tmp_path):
+    (tmp_path / "odd.py").write_text(
+        textwrap.dedent(
+            """
+            import torch
+            from torch import nn
+
+            @torch.library.custom_op("narrows_cli_tests::odd", mutates_args=())
+            def odd(x: torch.Tensor) -> torch.Tensor:
+                return x.clone()
+
+            @odd.register_fake
+            def _(x):
+                return torch.empty_like(x)
+
+            class Odd(nn.Module):
+                def __init__(self):
+                    super().__init__()
+                    self.stem = nn.Conv2d(3, 4, 1)
+
+                def forward(self, x):
+                    return odd(self.stem(x))
+            """
+        )
+    )
+    done = run(f"{tmp_path / 'odd.py'}:Odd", "--size", "8x8", "--budget", "macs=1G")
+    assert done.exit_code == 1
+    assert "macs are at least 768: narrows_cli_tests.odd.default at odd.py:" in done.stderr
+    assert "is unknown" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

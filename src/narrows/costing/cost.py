@@ -72,26 +72,23 @@ def cost(
     held = loaded(model)
     budget = parse_bytes(memory) if memory is not None else None
     shapes, kind = image_inputs(held, height, width, channels=channels, batch=batch, dtype=dtype, inputs=inputs)
-    report, graph = _at(held, shapes, kind, bits, name or _name(model, held))
+    program = exported(held, shapes, kind)
+    report, graph = _at(program, held, shapes, kind, bits, name or _name(model, held))
     if budget is not None:
         report = _streamed(report, graph, budget)
     if effective or graph is not None:
         report = _with_field(report, held, graph, kind, effective)
     if growth:
         report = _grown(report, held, shapes, kind, bits)
-    return _timed(report, held, shapes, kind, profile) if profile is not None else report
+    return _timed(report, program, profile) if profile is not None else report
 
 
-def _timed(
-    report: CostReport,
-    held: torch.nn.Module | ExportedProgram,
-    shapes: Shapes,
-    kind: torch.dtype,
-    profile: Profile,
-) -> CostReport:
-    if kind is not torch.float32:
-        raise InputError(f"a machine's profile holds times for float32 only, and the network computes in {kind}")
-    prediction = predict(exported(held, shapes, kind), profile)
+def _timed(report: CostReport, program: ExportedProgram, profile: Profile) -> CostReport:
+    if report.dtype != "float32":
+        raise InputError(
+            f"a machine's profile holds times for float32 only, and the network computes in {report.dtype}"
+        )
+    prediction = predict(program, profile)
     notes = [
         f"{target}: the machine was not measured on this operator; its time counts the bytes it moves"
         for target in prediction.unmeasured
@@ -106,9 +103,13 @@ def _name(model: Model, held: torch.nn.Module | ExportedProgram) -> str:
 
 
 def _at(
-    held: torch.nn.Module | ExportedProgram, shapes: Shapes, kind: torch.dtype, bits: int, name: str
+    program: ExportedProgram,
+    held: torch.nn.Module | ExportedProgram,
+    shapes: Shapes,
+    kind: torch.dtype,
+    bits: int,
+    name: str,
 ) -> tuple[CostReport, RowGraph | None]:
-    program = exported(held, shapes, kind)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         traced = trace(program)
@@ -254,7 +255,8 @@ def _grown(
     totals = [report.totals]
     for factor in (2, 4):
         try:
-            totals.append(_at(held, _scaled(shapes, factor), kind, bits, report.name)[0].totals)
+            larger = _scaled(shapes, factor)
+            totals.append(_at(exported(held, larger, kind), held, larger, kind, bits, report.name)[0].totals)
         except CaptureError as error:
             return replace(report, notes=(*report.notes, f"growth: at {factor} times the size: {error}"))
     growth = []

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from narrows.costing.calibration import FORMAT, VERSION
 from narrows.costing.layouts import Call, Layout, normalised
 from narrows.errors import InputError
@@ -55,9 +57,10 @@ class Profile:
     seconds: float
 
     def ridge(self) -> dict[str, float] | None:
-        """The machine's best rates among what was measured, for a roofline; None where it lacks one of them.
+        """The machine's rates for a roofline; None where the profile lacks one of them.
 
-        ``macs_per_second`` over convolutions, ``bytes_per_second`` copied out of the largest working set.
+        ``macs_per_second`` that nine tenths of the measured convolutions stay below, ``bytes_per_second`` copied out of
+        the largest working set.
         """
         from narrows.costing.kinds import describe
 
@@ -68,7 +71,7 @@ class Profile:
         ]
         if not rates or not self.bandwidth:
             return None
-        return {"macs_per_second": max(rates), "bytes_per_second": self.bandwidth[-1][1]}
+        return {"macs_per_second": float(np.quantile(rates, 0.9)), "bytes_per_second": self.bandwidth[-1][1]}
 
     @classmethod
     def from_json(cls, text: str, name: str = "the profile") -> Profile:

@@ -124,7 +124,8 @@ class Held:
     """A tensor that is held at the peak.
 
     `made_by` is the operator (or ``"input"``), `used_last` the operator that reads it last (None: it is a result), and
-    `waiting` says that this has already happened, so that only the user's Python still holds it.
+    `waiting` says that this has already happened, so that only the user's Python still holds it. `scratch` says that it
+    is no tensor but what the kernel of `made_by` takes for itself.
     """
 
     made_by: str
@@ -134,6 +135,7 @@ class Held:
     bytes: int
     used_last: str | None
     waiting: bool
+    scratch: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,11 @@ class Peak:
     def waiting_bytes(self) -> int:
         """Bytes of tensors that nothing will read again."""
         return sum(tensor.bytes for tensor in self.tensors if tensor.waiting)
+
+    @property
+    def scratch_bytes(self) -> int:
+        """Bytes that the kernel which runs then takes for itself."""
+        return sum(tensor.bytes for tensor in self.tensors if tensor.scratch)
 
 
 @dataclass(frozen=True)

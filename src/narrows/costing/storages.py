@@ -134,7 +134,7 @@ class Storages(TorchDispatchMode):
         at = events[moment.event] if events else Event("", "", None)
         held = []
         if moment.scratch:
-            held.append(Held(f"scratch of {at.name}", at.module, at.source, (), moment.scratch, at.name, False))
+            held.append(Held(at.name, at.module, at.source, (), moment.scratch, at.name, waiting=False, scratch=True))
         for storage in moment.alive:
             if not storage.bytes:
                 continue

@@ -153,6 +153,8 @@ def _remarks(report: CostReport, name: bool = False) -> str:
     lines = [f"freed at last use, the peak is {_moment(report.liveness)}"]
     if report.eager is not None:
         lines.append(f"as Python holds it, the peak is {_moment(report.eager)}")
+        if report.eager.scratch_bytes:
+            lines.append(f"  its kernel takes {format_bytes(report.eager.scratch_bytes)} of this for itself")
         waiting = [tensor for tensor in report.eager.tensors if tensor.waiting]
         for tensor in waiting[:3]:
             place = " ".join(filter(None, (f"'{tensor.module}'" if tensor.module else "", tensor.source)))
