@@ -131,3 +131,10 @@ def test_python_that_needs_values_is_said_not_guessed():
     report = narrows.cost(Peeking().eval(), 8, 8, channels=1)
     assert report.eager is None and report.totals["eager_peak_bytes"] is None
     assert any(note.startswith("eager peak: its Python can't be run without values") for note in report.notes)
+
+
+def test_where_only_torch_runs_there_is_no_line_of_the_users():
+    chain = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(8, 8, 1)).eval()
+    report = narrows.cost(chain, 64, 48)
+    assert report.eager.source is None and report.eager.module in {"0", "1", "2"}
+    assert all(tensor.source is None for tensor in report.eager.tensors)

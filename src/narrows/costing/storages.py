@@ -22,7 +22,7 @@ from narrows.costing.report import Held, Peak
 
 __all__ = ["Event", "Storages", "tensors_in"]
 
-_OUTSIDE = (str(Path(torch.__file__).parent), str(Path(__file__).parent))
+_TORCH, _HERE = str(Path(torch.__file__).parent), str(Path(__file__).parent)
 
 
 def tensors_in(tree: Any) -> Iterator[torch.Tensor]:
@@ -180,11 +180,18 @@ def _short(func: Any) -> str:
 
 
 def source_now() -> str | None:
-    """The innermost line outside torch and this package that runs now, as ``"network.py:12"``."""
+    """The innermost line of the network's own Python that runs now, as ``"network.py:12"``; None where only torch's
+    runs, as in an `nn.Sequential`."""
     frame: Any = sys._getframe(1)
+    called = False
     while frame is not None:
         path = frame.f_code.co_filename
-        if not path.startswith(_OUTSIDE) and not path.startswith("<"):
+        if path.startswith(_HERE):
+            if called:
+                return None
+        elif path.startswith(_TORCH) or path.startswith("<"):
+            called = True
+        else:
             return f"{Path(path).name}:{frame.f_lineno}"
         frame = frame.f_back
     return None
