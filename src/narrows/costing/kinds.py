@@ -6,19 +6,33 @@ Measured and predicted calls go through the same function, so that they can't di
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import log2, prod
-from typing import Any
+from typing import Any, NamedTuple
 
 from narrows.costing.layouts import Call, Layout
 from narrows.rowgraph import onednn
 
-__all__ = ["Described", "describe"]
+__all__ = ["Described", "Scratch", "describe"]
 
 # Widths are padded to this in the blocked layouts of oneDNN.
 _BLOCK = 16
 _VARIANTS = {"add_": "add", "sub": "add", "sub_": "add", "mul_": "mul", "rsub": "add", "div_": "div"}
 _REDUCTIONS = ("mean", "sum", "amax", "amin", "max", "min", "argmax", "argmin", "std", "var", "prod", "norm")
+
+
+class Scratch(NamedTuple):
+    """Bytes of the blocks that a kernel allocates besides its results, in the order in which it does.
+
+    Attributes:
+        before: taken first, and given back before the results are allocated.
+        through: taken before the results are allocated, and given back after.
+        after: taken and given back when the results are allocated.
+    """
+
+    before: tuple[int, ...] = ()
+    through: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -29,13 +43,13 @@ class Described:
         kind: of the table.
         features: logarithms to base 2.
         work: multiply-accumulates or elements, and bytes.
-        scratch: bytes of the blocks that it allocates besides its results.
+        scratch: what its kernel allocates besides its results.
     """
 
     kind: str
     features: tuple[float, ...]
     work: tuple[float, ...]
-    scratch: tuple[int, ...] = ()
+    scratch: Scratch = field(default=Scratch())
 
 
 def describe(call: Call, threads: int = 1) -> Described | None:
@@ -127,29 +141,29 @@ def _convolution(call: Call, threads: int) -> Described | None:
     if area == 1 and plain:
         own = threads == 1 or not large
         size = "" if large else " small"
-        return Described(f"conv 1x1{size} {layout}", features, work, () if own else _blocked(call, layout))
+        return Described(f"conv 1x1{size} {layout}", features, work, Scratch() if own else _blocked(call, layout))
     extra = (_log(area), shape[0], shape[1], log2(kernel[0] / kernel[1]))
     if not large:
         columns = cin * area * pixels * image.itemsize
-        return Described(f"conv small {layout}", (*features, *extra), work, (columns,))
+        return Described(f"conv small {layout}", (*features, *extra), work, Scratch(through=(columns,)))
     return Described(f"conv {layout}", (*features, *extra), work, _blocked(call, layout))
 
 
-def _blocked(call: Call, layout: str) -> tuple[int, ...]:
-    """oneDNN's own copies, in blocks of channels: of the weights, of a contiguous image and of what comes out."""
-    image, out = call.args[0], call.outputs[0]
-
-    def padded(tensor: Layout) -> int:
-        channels = tensor.shape[-3] if len(tensor.shape) >= 3 else 1
-        return tensor.count // channels * (-(-channels // _BLOCK) * _BLOCK) * tensor.itemsize
-
-    weight = call.args[1]
-    outer, inner = weight.shape[0], weight.shape[1]
-    weights = -(-outer // _BLOCK) * _BLOCK * max(inner, -(-inner // _BLOCK) * _BLOCK if inner > 3 else inner)
-    weights = weights * prod(weight.shape[2:]) * weight.itemsize
+def _blocked(call: Call, layout: str) -> Scratch:
+    """oneDNN's own copies, in blocks of channels: of a contiguous image, of the weights and of what comes out."""
+    image, weight, out = call.args[0], call.args[1], call.outputs[0]
+    outer, inner, channels = weight.shape[0], weight.shape[1], image.shape[-3] if len(image.shape) >= 3 else 1
+    weights = -(-outer // _BLOCK) * _BLOCK * (-(-inner // _BLOCK) * _BLOCK if inner > 3 else inner)
+    weights *= prod(weight.shape[2:]) * weight.itemsize
     if layout == "channels_last":
-        return (weights,)
-    return (weights, *((padded(image),) if inner > 3 else ()), padded(out))
+        return Scratch(through=(weights,))
+    copied = (_padded_bytes(image),) if channels > 3 else ()
+    return Scratch(before=(*copied, weights), through=(_padded_bytes(out),))
+
+
+def _padded_bytes(tensor: Layout) -> int:
+    channels = tensor.shape[-3] if len(tensor.shape) >= 3 else 1
+    return tensor.count // channels * (-(-channels // _BLOCK) * _BLOCK) * tensor.itemsize
 
 
 def _transposed(call: Call) -> Described | None:
@@ -164,7 +178,12 @@ def _transposed(call: Call) -> Described | None:
         _log(stride[0] * stride[1]), _log(groups), _pad(cin), _pad(cout),
     )  # fmt: skip
     layout = _layout(image)
-    return Described(f"conv transposed {layout}", features, _bytes(call, macs), _blocked(call, layout))
+    blocked = _blocked(call, layout)
+    if layout == "contiguous":  # the image is copied once more, and so is the result
+        blocked = Scratch(
+            (image.count * image.itemsize, *blocked.before), (*blocked.through, _padded_bytes(call.outputs[0]))
+        )
+    return Described(f"conv transposed {layout}", features, _bytes(call, macs), blocked)
 
 
 def _product(call: Call) -> Described | None:
@@ -177,7 +196,7 @@ def _product(call: Call) -> Described | None:
         macs = m * n * k
         copy = 0.0 if x.contiguous else 1.0
         features = (_log(m), _log(k), _log(n), _pad(n), _pad(k))
-        scratch = (x.count * x.itemsize,) if copy else ()
+        scratch = Scratch(through=(x.count * x.itemsize,)) if copy else Scratch()
         return Described("linear", features, _bytes(call, macs), scratch)
     if name == "addmm":
         _, x, weight = tensors
@@ -220,7 +239,8 @@ def _norm(call: Call) -> Described:
     if name == "layer_norm":
         size = prod(call.args[1])
         kind = "" if x.contiguous else " permuted"
-        return Described(f"layer_norm{kind}", (_log(x.count // size), _log(size)), _bytes(call))
+        scratch = Scratch() if x.contiguous else Scratch(after=(x.count * x.itemsize,))
+        return Described(f"layer_norm{kind}", (_log(x.count // size), _log(size)), _bytes(call), scratch)
     channels = x.shape[1]
     features = [_log(channels), _log(x.count // channels)]
     if name == "group_norm":
@@ -236,7 +256,9 @@ def _pool(call: Call) -> Described | None:
         features = (*features, _log(out.shape[-1]))
         return Described(f"{name} {_layout(x)}", features, (float(x.count), float(out.count)))
     area = prod(_pair(call.args[1]))
-    return Described(f"{name} {_layout(x)}", (*features, _log(area)), (float(out.count * area), _bytes(call)[1]))
+    indices = Scratch(after=(8 * out.count,)) if name == "max_pool2d" else Scratch()
+    work = (float(out.count * area), _bytes(call)[1])
+    return Described(f"{name} {_layout(x)}", (*features, _log(area)), work, indices)
 
 
 def _resize(call: Call) -> Described:

@@ -11,7 +11,7 @@ from torch.export import ExportedProgram
 
 from narrows.costing.heap import Heap
 from narrows.costing.interpolation import Table
-from narrows.costing.kinds import Described, describe
+from narrows.costing.kinds import Described, Scratch, describe
 from narrows.costing.layouts import Call, PlacedCall, placed_calls
 from narrows.costing.machine import Profile
 
@@ -181,11 +181,18 @@ def _fresh_bytes(calls: Sequence[PlacedCall], described: Sequence[Described | No
     fresh = [0] * len(calls)
     for _ in range(_PASSES):
         for place, each in enumerate(calls):
-            scratch = described[place].scratch if described[place] is not None else ()  # type: ignore[union-attr]
-            fresh[place] = sum(heap.allocate(("scratch", number), size) for number, size in enumerate(scratch))
-            fresh[place] += sum(heap.allocate(key, size) for key, size in each.makes)
-            for number in range(len(scratch)):
-                heap.free(("scratch", number))
-            for key in each.frees:
+            of_call = described[place]
+            scratch = of_call.scratch if of_call is not None else Scratch()
+            before, through, after = (
+                {(when, number): size for number, size in enumerate(sizes)}
+                for when, sizes in zip(scratch._fields, scratch, strict=True)
+            )
+            fresh[place] = sum(heap.allocate(key, size) for key, size in (before | through).items())
+            for key in before:
                 heap.free(key)
+            fresh[place] += sum(heap.allocate(key, size) for key, size in (*each.makes, *after.items()))
+            for key in (*through, *after):
+                heap.free(key)
+            for number in each.frees:
+                heap.free(number)
     return fresh
