@@ -69,13 +69,22 @@ def enlarged(picture: np.ndarray, mask: np.ndarray | None, part: tuple[int, int,
     return sheet
 
 
-def outline(drawn: ImageDraw.ImageDraw, inside: np.ndarray, zoom: int, colour: tuple[int, int, int]) -> None:
-    """Lines along the borders of the pixels inside."""
+def outline(
+    drawn: ImageDraw.ImageDraw,
+    inside: np.ndarray,
+    zoom: int,
+    colour: tuple[int, int, int],
+    origin: tuple[int, int] = (0, 0),
+) -> None:
+    """Lines along the borders of the pixels inside; `origin` is where the picture's corner is."""
+    left, top = origin
     padded = np.pad(inside, 1)
     for row, column in zip(*np.nonzero(padded[:, 1:] != padded[:, :-1]), strict=True):
-        drawn.line([(column * zoom, (row - 1) * zoom), (column * zoom, row * zoom)], fill=colour)
+        x, y = left + int(column) * zoom, top + int(row) * zoom
+        drawn.line([(x, y - zoom), (x, y)], fill=colour)
     for row, column in zip(*np.nonzero(padded[1:] != padded[:-1]), strict=True):
-        drawn.line([((column - 1) * zoom, row * zoom), (column * zoom, row * zoom)], fill=colour)
+        x, y = left + int(column) * zoom, top + int(row) * zoom
+        drawn.line([(x - zoom, y), (x, y)], fill=colour)
 
 
 def render(window: Window, data: Path, out: Path, drawings: Path | None, part: tuple[int, int, int], dark: float) -> None:
