@@ -2,11 +2,10 @@
 
     python benchmarks/truth/compare_passes.py first/drawings second/drawings --out agreement
 
-For each window that both have drawn: intersection over union of water, once over all pixels that neither calls fill and once
-leaving out what either calls unsure, cloud or shadow; the same one pixel away from either's shore; and the confusion of all
-classes. Over all windows the counts are summed. Writes ``agreement.json``, ``agreement.md`` and a picture a window with both outlines
-over false colour: the first cyan, the second yellow. Masks are rasterised from the drawings, so the imagery is
-needed where either has wands.
+For each window that both have drawn: intersection over union of water, over all pixels that neither calls fill, then
+without what either calls unsure, cloud or shadow, then without the pixels at either's shore too; and the confusion of
+all classes. Over all windows the counts are summed. Writes ``agreement.json``, ``agreement.md`` and a picture of each
+window, with both outlines over false colour: the first cyan, the second yellow. The imagery is needed.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ def ratio(both: int, either: int) -> float | None:
 def agreement(first: np.ndarray, second: np.ndarray) -> dict[str, Any]:
     """Counts and figures of two masks, each [rows, columns] with the numbers of `CLASSES`.
 
-    `water` counts every pixel that neither calls fill; `clear` those which both call land or water; `away` of the clear ones
-    those further than a pixel from the border of either's water.
+    `water` counts every pixel that neither calls fill; `clear` those which both call land or water; `away` of the
+    clear ones those that don't touch the border of either's water.
     """
     names = list(CLASSES)
     numbers = [CLASSES[name] for name in names]
@@ -44,7 +43,9 @@ def agreement(first: np.ndarray, second: np.ndarray) -> dict[str, Any]:
     wet = [mask == CLASSES["water"] for mask in (first, second)]
     everywhere = (first != CLASSES["fill"]) & (second != CLASSES["fill"])
     clear = np.logical_and(*(np.isin(mask, [CLASSES[name] for name in SEEN]) for mask in (first, second)))
-    near = np.logical_or(*(ndimage.binary_dilation(each) & ~ndimage.binary_erosion(each, border_value=1) for each in wet))
+    near = np.logical_or(
+        *(ndimage.binary_dilation(each) & ~ndimage.binary_erosion(each, border_value=1) for each in wet)
+    )
     found: dict[str, Any] = {"classes": names, "confusion": confusion}
     for name, where in (("water", everywhere), ("clear", clear), ("away", clear & ~near)):
         both, either = int((wet[0] & wet[1] & where).sum()), int(((wet[0] | wet[1]) & where).sum())
@@ -55,7 +56,10 @@ def agreement(first: np.ndarray, second: np.ndarray) -> dict[str, Any]:
 
 def total(each: list[dict[str, Any]]) -> dict[str, Any]:
     """The counts of several windows, summed."""
-    out: dict[str, Any] = {"classes": list(CLASSES), "confusion": np.sum([one["confusion"] for one in each], 0).tolist()}
+    out: dict[str, Any] = {
+        "classes": list(CLASSES),
+        "confusion": np.sum([one["confusion"] for one in each], 0).tolist(),
+    }
     for name in ("water", "clear", "away"):
         counts = {key: sum(one[name][key] for one in each) for key in ("pixels", "both", "either")}
         out[name] = {**counts, "iou": ratio(counts["both"], counts["either"])}
@@ -67,7 +71,10 @@ def total(each: list[dict[str, Any]]) -> dict[str, Any]:
 
 def report(found: dict[str, dict[str, Any]]) -> str:
     """The figures as a Markdown table."""
-    lines = ["| window | IoU of water | both sure | away from shores | clear pixels that agree |", "|---|---|---|---|---|"]
+    lines = [
+        "| window | IoU of water | both sure | away from shores | clear pixels that agree |",
+        "|---|---|---|---|---|",
+    ]
     for name, one in found.items():
         cells = [one["water"]["iou"], one["clear"]["iou"], one["away"]["iou"], one["clear"]["agree"]]
         lines.append(f"| {name} | " + " | ".join("-" if cell is None else f"{cell:.3f}" for cell in cells) + " |")

@@ -1,8 +1,8 @@
 """From a drawing to its mask.
 
 A drawing is a JSON file of shapes in pixel coordinates of its window: x to the right, y down, (0, 0) the upper left
-corner of the upper left pixel, so that a pixel's centre is at a half. Shapes are laid down in order, later ones over earlier
-ones, on land. A shape has a `class` and one of:
+corner of the upper left pixel, so that a pixel's centre is at a half. Shapes are laid down in order, later ones over
+earlier ones, on land. A shape has a `class` and one of:
 
 - `polygon`: a list of points; a pixel belongs to it whose centre is inside;
 - `line`: a list of points, with a `width` in pixels;
@@ -26,6 +26,7 @@ from scipy import ndimage
 from shapely.geometry import LineString, Polygon
 from windows import BANDS, HERE, SIZE, Window, read_window
 
+DRAWINGS, MASKS = HERE / "drawings", HERE / "masks"
 CLASSES = {"land": 0, "water": 1, "unsure": 2, "cloud": 3, "shadow": 4, "fill": 255}
 COLOURS = {
     "land": (222, 214, 196),
@@ -97,6 +98,15 @@ def rasterise(drawing: Drawing, window: Window, bands: np.ndarray | None = None)
     return mask
 
 
+def touched_by_wands(drawing: Drawing) -> np.ndarray:
+    """The pixels inside the outline of any wand, [SIZE, SIZE] bool; what the others are depends on no imagery."""
+    inside = np.zeros((SIZE, SIZE), bool)
+    for shape in drawing.shapes:
+        if "wand" in shape:
+            inside |= _outline(shape["wand"])
+    return inside
+
+
 def _pixels(shape: dict[str, Any], bands: np.ndarray | None) -> np.ndarray:
     if "wand" not in shape:
         return _outline(shape)
@@ -134,6 +144,3 @@ def read_mask(path: Path) -> np.ndarray:
     """The numbers of `CLASSES` in a mask's PNG, [rows, columns] uint8."""
     with Image.open(path) as opened:
         return np.asarray(opened)
-
-
-DRAWINGS, MASKS = HERE / "drawings", HERE / "masks"

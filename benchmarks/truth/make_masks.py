@@ -4,9 +4,9 @@
     python benchmarks/truth/make_masks.py --check
     python benchmarks/truth/make_masks.py --drawings second/drawings --masks second/masks
 
-Each ``drawings/NAME.json`` becomes ``masks/NAME.png``, and README's table between ``<!-- windows -->`` and ``<!-- end -->``
-is written again. With --check nothing is written; what differs is named, and the exit status is 1. Drawings with wands need the imagery
-(`--data`, by default ``../shared/data`` beside the clone).
+Each ``drawings/NAME.json`` becomes ``masks/NAME.png``, and README's table of windows is written again. With --check
+nothing is written; what differs is named, and the exit status is 1. Drawings with wands need the imagery (`--data`, by
+default ``../shared/data`` beside the clone).
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ def make(name: str, window: Window, drawings: Path, data: Path) -> np.ndarray:
 
 def table(windows: dict[str, Window], drawings: Path, masks: Path) -> str:
     """What README says of each window: its split, what it shows, confidence, and pixels by class."""
-    lines = ["| window | split | what it shows | sure | " + " | ".join(COUNTED) + " |", "|" + "---|" * (4 + len(COUNTED))]
+    lines = [
+        "| window | split | what it shows | sure | " + " | ".join(COUNTED) + " |",
+        "|" + "---|" * (4 + len(COUNTED)),
+    ]
     for name, window in windows.items():
         if not (masks / f"{name}.png").exists():
             continue
@@ -55,7 +58,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--drawings", type=Path, default=DRAWINGS)
     parser.add_argument("--masks", type=Path, default=MASKS)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 where a mask isn't its drawing's")
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit with 1 where a mask isn't its drawing's"
+    )
     chosen = parser.parse_args()
     windows = load_windows()
     differing = []

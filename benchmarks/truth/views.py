@@ -3,9 +3,9 @@
     python benchmarks/truth/views.py manaus_city --out /tmp/views
     python benchmarks/truth/views.py manaus_city --out /tmp/views --drawings benchmarks/truth/drawings --part 64,0,128
 
-Three pictures a window: true colour (red, green, blue), false colour (swir1, nir, green) and the near infrared, stretched
-over its dark part. Ticks count pixels of the window. With --drawings the outlines of the drawing's mask are laid over:
-water cyan, unsure orange, cloud red, shadow magenta, fill grey.
+Three pictures a window: true colour (red, green, blue), false colour (swir1, nir, green) and the near infrared,
+stretched over its dark part. Ticks count pixels of the window. With --drawings the outlines of the drawing's mask are
+laid over: water cyan, unsure orange, cloud red, shadow magenta, fill grey.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ def pictures(bands: np.ndarray, dark: float = 45.0) -> dict[str, np.ndarray]:
     }
 
 
-def enlarged(picture: np.ndarray, mask: np.ndarray | None, part: tuple[int, int, int], width: int = 1400) -> Image.Image:
+def enlarged(
+    picture: np.ndarray, mask: np.ndarray | None, part: tuple[int, int, int], width: int = 1400
+) -> Image.Image:
     """A square part (column, row, size) of a picture with ticks, and the mask's outlines over it."""
     column, row, size = part
     zoom = max(1, width // size)
@@ -87,7 +89,9 @@ def outline(
         drawn.line([(x - zoom, y), (x, y)], fill=colour)
 
 
-def render(window: Window, data: Path, out: Path, drawings: Path | None, part: tuple[int, int, int], dark: float) -> None:
+def render(
+    window: Window, data: Path, out: Path, drawings: Path | None, part: tuple[int, int, int], dark: float
+) -> None:
     """Write a window's views below `out`."""
     bands = read_window(window, data)
     mask = None

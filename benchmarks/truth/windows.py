@@ -25,8 +25,8 @@ SIZE = 256
 class Scene:
     """A scene below the data folder: a product folder, a GeoTIFF or an archive of several dates.
 
-    `bands` gives the number of each of `BANDS` in the product or file; `size` is columns, rows; `frame` is the date taken
-    of an archive. `place` is the ground that it shows: scenes of one place are of one `split`, choose or report.
+    `bands` gives the number of each of `BANDS` in the product or file; `size` is columns, rows; `frame` is the date
+    taken of an archive. `place` is the ground that it shows: scenes of one place are of one `split`, choose or report.
     """
 
     path: str
@@ -64,6 +64,21 @@ def load_windows(table: Path = HERE / "windows.json") -> dict[str, Window]:
     scenes = {name: Scene(**{**each, "size": tuple(each["size"])}) for name, each in described["scenes"].items()}
     windows = [Window(**each, source=scenes[each["scene"]]) for each in described["windows"]]
     return {each.name: each for each in windows}
+
+
+def seen_once(window: Window, windows: dict[str, Window]) -> np.ndarray:
+    """Where no window of the same scene before it in the table shows the same pixel, [SIZE, SIZE] bool.
+
+    Windows of one scene may overlap: who sums over them counts each pixel of a scene once by this.
+    """
+    once = np.ones((SIZE, SIZE), bool)
+    for each in windows.values():
+        if each.name == window.name:
+            break
+        down, right = each.row - window.row, each.column - window.column
+        if each.scene == window.scene and abs(down) < SIZE and abs(right) < SIZE:
+            once[max(0, down) : SIZE + min(0, down), max(0, right) : SIZE + min(0, right)] = False
+    return once
 
 
 def read_window(window: Window, data: Path = DATA) -> np.ndarray:
