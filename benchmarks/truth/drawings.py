@@ -107,6 +107,14 @@ def touched_by_wands(drawing: Drawing) -> np.ndarray:
     return inside
 
 
+def burn_scars(name: str, outlines: Path = HERE / "burn_scars.json") -> np.ndarray:
+    """The pixels of a window that were outlined as freshly burnt, [SIZE, SIZE] bool; none where nothing was."""
+    inside = np.zeros((SIZE, SIZE), bool)
+    for points in json.loads(outlines.read_text())["scars"].get(name, []):
+        inside |= _outline({"polygon": points})
+    return inside
+
+
 def _pixels(shape: dict[str, Any], bands: np.ndarray | None) -> np.ndarray:
     if "wand" not in shape:
         return _outline(shape)

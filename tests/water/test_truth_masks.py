@@ -14,7 +14,17 @@ TRUTH = Path(__file__).resolve().parents[2] / "benchmarks" / "truth"
 sys.path.insert(0, str(TRUTH))
 
 from compare_passes import agreement, total  # noqa: E402
-from drawings import CLASSES, DRAWINGS, MASKS, Drawing, load_drawing, rasterise, read_mask, touched_by_wands  # noqa: E402
+from drawings import (  # noqa: E402
+    CLASSES,
+    DRAWINGS,
+    MASKS,
+    Drawing,
+    burn_scars,
+    load_drawing,
+    rasterise,
+    read_mask,
+    touched_by_wands,
+)
 from make_masks import END, README, START, table  # noqa: E402
 from windows import BANDS, SIZE, Scene, Window, load_windows, read_window, seen_once  # noqa: E402
 
@@ -103,6 +113,14 @@ def test_windows_that_overlap_agree() -> None:
         differing += int((there != mask)[before].sum())
         there[...] = mask
     assert f"; {differing} pixels of cloud, shadow and shore still differ" in " ".join(README.read_text().split())
+
+
+def test_burn_scars_hold_no_water() -> None:
+    burnt = {name: burn_scars(name) for name in WINDOWS}
+    assert sum(int(each.sum()) for each in burnt.values()) > 30_000
+    assert {WINDOWS[name].source.place for name, each in burnt.items() if each.any()} == {"Corumbá"}
+    for name, each in burnt.items():
+        assert (read_mask(MASKS / f"{name}.png")[each] == LAND).all()
 
 
 def test_a_polygon_takes_the_pixels_whose_centre_is_inside() -> None:
