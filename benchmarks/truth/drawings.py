@@ -59,9 +59,12 @@ def load_drawing(path: Path) -> Drawing:
     """The drawing in `path`.
 
     Raises:
-        ValueError: a class, a form or a confidence that isn't known.
+        ValueError: it isn't a drawing, or has a class, a form or a confidence that isn't known.
     """
-    drawing = Drawing(**json.loads(path.read_text()))
+    try:
+        drawing = Drawing(**json.loads(path.read_text()))
+    except (json.JSONDecodeError, TypeError) as error:
+        raise ValueError(f"{path.name}: not a drawing: {error}") from error
     if drawing.confidence not in CONFIDENCES:
         raise ValueError(f"{path.name}: confidence {drawing.confidence!r} is none of {', '.join(CONFIDENCES)}")
     for number, shape in enumerate(drawing.shapes):

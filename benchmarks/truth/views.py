@@ -11,6 +11,7 @@ laid over: water cyan, unsure orange, cloud red, shadow magenta, fill grey.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -114,9 +115,14 @@ def main() -> None:
     chosen = parser.parse_args()
     windows = load_windows()
     column, row, size = (int(each) for each in chosen.part.split(","))
+    if unknown := set(chosen.names) - windows.keys():
+        sys.exit(f"no such window: {', '.join(sorted(unknown))}")
     for name in chosen.names or windows:
         render(windows[name], chosen.data, chosen.out, chosen.drawings, (column, row, size), chosen.dark)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(str(error))
