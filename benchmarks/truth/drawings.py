@@ -102,10 +102,13 @@ def rasterise(drawing: Drawing, window: Window, bands: np.ndarray | None = None)
 
 
 def touched_by_wands(drawing: Drawing) -> np.ndarray:
-    """The pixels inside the outline of any wand, [SIZE, SIZE] bool; what the others are depends on no imagery."""
+    """The pixels inside the outline of any wand but those that take no data, [SIZE, SIZE] bool.
+
+    What the others are depends on no imagery, but for what is fill.
+    """
     inside = np.zeros((SIZE, SIZE), bool)
     for shape in drawing.shapes:
-        if "wand" in shape:
+        if "wand" in shape and shape["class"] != "fill":
             inside |= _outline(shape["wand"])
     return inside
 
