@@ -196,14 +196,12 @@ def add_up(
                 nodata=NO_DATA,
                 colormap=PROBABILITY_COLOURS,
                 tags={**tags, "NARROWS_VALUES": "water in percent of the dates observed; 255 never observed"},
-                overwrite=True,
                 **place,
             ) as percent_sink,
             CogSink(
                 places[files.observed],
                 dtype="uint16",
                 tags={**tags, "NARROWS_VALUES": "number of dates observed"},
-                overwrite=True,
                 **place,
             ) as observed_sink,
         ):
