@@ -93,6 +93,17 @@ def test_maps_without_a_place_are_compared_by_pixel(tmp_path: Path) -> None:
     assert "gain 3 pixels" in change.line()
 
 
+def test_dates_are_said_and_their_order_is_looked_at(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    earlier, later = (water_map(tmp_path / f"m_{day}.tif", BEFORE) for day in ("20190114", "20190130"))
+    assert compare_maps(earlier, later, ChangeFiles(tmp_path / "c.tif")).as_dict()["dates"] == [
+        "2019-01-14",
+        "2019-01-30",
+    ]
+    assert "gain is loss" not in caplog.text
+    compare_maps(later, earlier, ChangeFiles(tmp_path / "d.tif"))
+    assert "gain is loss" in caplog.text
+
+
 def test_what_is_no_water_map_is_refused(tmp_path: Path) -> None:
     good = water_map(tmp_path / "a.tif", np.zeros((4, 4), np.uint8))
     seven = water_map(tmp_path / "b.tif", np.full((4, 4), 7, np.uint8))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import json
+import logging
 import math
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,6 +25,8 @@ from narrows.water.quicklook import ClassShares
 from narrows.water.statistics import StatisticsCounter
 
 __all__ = ["CHANGES", "Change", "ChangeFiles", "changes", "compare_maps"]
+
+logger = logging.getLogger(__name__)
 
 _ROWS = 512
 _CACHE_SPARE = 4 * 2**20
@@ -85,6 +89,7 @@ class Change:
     """What changed from `before` to `after`: pixels and km² of each class of `CHANGES`, by its name.
 
     The km² are None where nothing tells the size of a pixel. `aligned`: the second map was brought to the first's grid.
+    `days`: of the two scenes, by the maps' tags or names, each None where neither says it.
     """
 
     before: str
@@ -92,6 +97,7 @@ class Change:
     aligned: bool
     pixels: dict[str, int]
     km2: dict[str, float | None]
+    days: tuple[datetime.date | None, datetime.date | None] = (None, None)
 
     @property
     def not_comparable_share(self) -> float:
@@ -104,6 +110,7 @@ class Change:
         return {
             "before": self.before,
             "after": self.after,
+            "dates": [None if day is None else day.isoformat() for day in self.days],
             "aligned": self.aligned,
             "classes": {name: {"pixels": self.pixels[name], "km2": self.km2[name]} for name in self.pixels},
             "not_comparable_share": round(self.not_comparable_share, 6),
@@ -145,6 +152,8 @@ def compare_maps(
     with ExitStack() as opened:
         first = opened.enter_context(WaterMap(before))
         second = opened.enter_context(WaterMap(after, on=first.grid, of=first.name, align=align))
+        if first.day is not None and second.day is not None and second.day < first.day:
+            logger.warning("%s is of %s, before %s of %s: gain is loss", names[1], second.day, names[0], first.day)
         height, width = first.grid.height, first.grid.width
         shares = ClassShares(height, width, tuple(CHANGES))
         tags = {
@@ -176,6 +185,7 @@ def compare_maps(
             second.aligned,
             {name: int(pixels[value]) for value, (name, _) in CHANGES.items()},
             {name: None if math.isnan(km2[value]) else float(km2[value]) for value, (name, _) in CHANGES.items()},
+            (first.day, second.day),
         )
         if files.quicklook:
             from narrows.water.pictures import save_change

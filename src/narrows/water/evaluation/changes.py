@@ -70,7 +70,7 @@ def _misregistration(view: View, truth: Truth, level: float, seed: int) -> Chang
 
 
 def _haze(view: View, truth: Truth, level: float, seed: int) -> Changed:
-    return Changed(view.showing(at_top_of_atmosphere(view.reflectance, level)), truth)
+    return Changed(view.showing(at_top_of_atmosphere(view.reflectance[None], level)[0]), truth)
 
 
 def _clouds(view: View, truth: Truth, level: float, seed: int) -> Changed:
