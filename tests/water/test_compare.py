@@ -85,10 +85,13 @@ def test_a_shifted_map_is_brought_to_the_first_grid(tmp_path: Path) -> None:
         assert "brought to the first map's grid" in made.tags()["NARROWS_AFTER"]
 
 
-def test_maps_without_a_place_are_compared_by_pixel(tmp_path: Path) -> None:
+def test_maps_without_a_place_are_compared_only_if_told_so(tmp_path: Path) -> None:
     a = water_map(tmp_path / "a.tif", BEFORE.repeat(3, 0), crs=None, transform=None)
     b = water_map(tmp_path / "b.tif", AFTER.repeat(3, 0), crs=None, transform=None)
-    change = compare_maps(a, b, ChangeFiles(tmp_path / "c.tif", tmp_path / "c.png"))
+    files = ChangeFiles(tmp_path / "c.tif", tmp_path / "c.png")
+    with pytest.raises(InputError, match="--by-pixel"):
+        compare_maps(a, b, files)
+    change = compare_maps(a, b, files, by_pixel=True)
     assert change.km2["gain"] is None
     assert "gain 3 pixels" in change.line()
 

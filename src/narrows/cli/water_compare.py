@@ -19,7 +19,8 @@ either didn't observe it; in km² by true pixel area.
 
 A and B are water maps as narrows water writes them, or scenes, which are mapped first (with the options below, the
 same for both). CHANGE is a cloud-optimised GeoTIFF: 0 land in both, 1 water in both, 2 gain, 3 loss, 254 not
-comparable, 255 no data in both. Two that lie on different grids are refused; --align brings B to the grid of A.
+comparable, 255 no data in both. Two that lie on different grids are refused; --align brings B to the grid of A. Two
+without a georeference are refused too, unless --by-pixel says that they show the same ground.
 
 \b
 Examples:
@@ -39,6 +40,7 @@ Examples:
         click.option("--quicklook", type=click.Path(path_type=Path), metavar="FILE.png", help="Also a picture of it."),
         click.option("--stats", type=click.Path(path_type=Path), metavar="FILE.json", help="Also the areas."),
         click.option("--align", is_flag=True, help="Bring B to the grid of A (nearest neighbour)."),
+        click.option("--by-pixel", is_flag=True, help="Maps without a georeference show the same ground."),
         *MAPPING_OPTIONS,
         OVERWRITE,
         click.option("--json", "as_json", is_flag=True, help="Print the areas as JSON."),
@@ -52,6 +54,7 @@ def compare(
     quicklook: Path | None,
     stats: Path | None,
     align: bool,
+    by_pixel: bool,
     overwrite: bool,
     as_json: bool,
     quiet: bool,
@@ -71,7 +74,7 @@ def compare(
         ):
             maps = ready.ready(before, Path(first)), ready.ready(after, Path(second))
             names = scene_name(before), scene_name(after)
-            change = compare_maps(*maps, files, names=names, align=align, overwrite=overwrite)
+            change = compare_maps(*maps, files, names=names, align=align, by_pixel=by_pixel, overwrite=overwrite)
         if as_json:
             click.echo(json.dumps(change.as_dict(), indent=2))
         elif not quiet:

@@ -20,7 +20,8 @@ share that was not observed.
 A SCENE is one, or a water map as narrows water writes it, which is taken as it is. OUTDIR gets NAME_water.tif for each
 scene mapped (one finished before isn't made again), occurrence.tif (water in percent of the dates observed, 255 never
 observed), observed.tif (number of dates observed), area.csv, series.json, area.png and occurrence.png. Dates come from
-the products' metadata or from names, or from --dates.
+the products' metadata or from names, or from --dates. Scenes on different grids are refused, or brought to the first
+one's with --align; scenes without a georeference are refused, unless --by-pixel says that they show the same ground.
 
 \b
 Examples:
@@ -39,6 +40,7 @@ Examples:
         ),
         click.option("--dates", metavar="LIST", help="Their days, in their order: 2019-04-16,2019-10-01."),
         click.option("--align", is_flag=True, help="Bring all to the grid of the first (nearest neighbour)."),
+        click.option("--by-pixel", is_flag=True, help="Maps without a georeference show the same ground."),
         *MAPPING_OPTIONS,
         OVERWRITE,
         click.option("--json", "as_json", is_flag=True, help="Print the dates and areas as JSON."),
@@ -50,6 +52,7 @@ def series(
     output: Path,
     dates: str | None,
     align: bool,
+    by_pixel: bool,
     overwrite: bool,
     as_json: bool,
     quiet: bool,
@@ -73,7 +76,14 @@ def series(
         ready = mapper(quiet=quiet, **mapping)
         maps = [ready.ready(scene, output, overwrite=overwrite) for scene in scenes]
         found = add_up(
-            maps, output, dates=days, names=names, align=align, memory=mapping["memory"], overwrite=overwrite
+            maps,
+            output,
+            dates=days,
+            names=names,
+            align=align,
+            by_pixel=by_pixel,
+            memory=mapping["memory"],
+            overwrite=overwrite,
         )
         if as_json:
             click.echo(json.dumps(found.as_dict(), indent=2))

@@ -134,6 +134,7 @@ def compare_maps(
     *,
     names: tuple[str, str] | None = None,
     align: bool = False,
+    by_pixel: bool = False,
     overwrite: bool = False,
 ) -> Change:
     """Write what changed between two water maps; rows of 512 pixels are held at a time.
@@ -142,6 +143,7 @@ def compare_maps(
         before, after: water maps as `narrows water` writes them.
         names: what outputs call the two. The files' names without an ending by default.
         align: bring `after` to the grid of `before` (nearest neighbour) where it lies on another; otherwise refused.
+        by_pixel: take two maps without a georeference for maps of the same ground; otherwise refused.
 
     Raises:
         NarrowsError: one line in the user's terms; nothing is left behind then.
@@ -151,7 +153,7 @@ def compare_maps(
     counter = StatisticsCounter()
     with ExitStack() as opened:
         first = opened.enter_context(WaterMap(before))
-        second = opened.enter_context(WaterMap(after, on=first.grid, of=first.name, align=align))
+        second = opened.enter_context(WaterMap(after, on=first.grid, of=first.name, align=align, by_pixel=by_pixel))
         if first.day is not None and second.day is not None and second.day < first.day:
             logger.warning("%s is of %s, before %s of %s: gain is loss", names[1], second.day, names[0], first.day)
         height, width = first.grid.height, first.grid.width

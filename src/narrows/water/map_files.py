@@ -44,13 +44,16 @@ class WaterMap:
     """A water map (0 land, 1 water, 254 hidden, 255 no data) as rows. A context manager.
 
     `on` is the grid that it is wanted on. A map on another grid is refused, or with `align` brought there: each pixel
-    takes the class of the pixel of the map that its centre lies in, and 255 where the map doesn't reach.
+    takes the class of the pixel of the map that its centre lies in, and 255 where the map doesn't reach. Where neither
+    has a georeference, equal size proves nothing: that both show the same ground must be said, with `by_pixel`.
 
     Raises:
         InputError: the file can't be read, is no such map, or lies on another grid.
     """
 
-    def __init__(self, path: str | Path, *, on: Grid | None = None, of: str = "", align: bool = False):
+    def __init__(
+        self, path: str | Path, *, on: Grid | None = None, of: str = "", align: bool = False, by_pixel: bool = False
+    ):
         self.path, self.name = Path(path), Path(path).name
         if not self.path.exists():
             raise InputError(f"{path}: there is no such file")
@@ -58,12 +61,12 @@ class WaterMap:
         self._read: Any = self._file
         self.aligned = False
         try:
-            self._settle(on, of, align)
+            self._settle(on, of, align, by_pixel)
         except BaseException:
             self.close()
             raise
 
-    def _settle(self, on: Grid | None, of: str, align: bool) -> None:
+    def _settle(self, on: Grid | None, of: str, align: bool, by_pixel: bool) -> None:
         if self._file.count != 1 or self._file.dtypes[0] != "uint8":
             raise InputError(f"{self.name}: is no water map: that is one band of bytes, 0, 1, 254 and 255")
         own = self._file.transform
@@ -79,6 +82,12 @@ class WaterMap:
             if not align:
                 raise InputError(f"{error}, or pass --align to bring it to the grid of {of}") from error
             self._align(on, of)
+
+        if self.grid.transform is None and not self.aligned and not by_pixel:
+            raise InputError(
+                f"{self.name}: neither it nor {of} says where it lies; pass --by-pixel if both show the same ground, "
+                "pixel by pixel"
+            )
 
     def _align(self, on: Grid, of: str) -> None:
         if None in (self.grid.transform, self.grid.crs, on.transform, on.crs):

@@ -142,6 +142,7 @@ def add_up(
     dates: Sequence[datetime.date] | None = None,
     names: Sequence[str] | None = None,
     align: bool = False,
+    by_pixel: bool = False,
     memory: int | str | None = None,
     overwrite: bool = False,
 ) -> Series:
@@ -154,6 +155,7 @@ def add_up(
         dates: one for each map; by default what the maps' tags or names say.
         names: what the table calls each; the files' names without an ending by default.
         align: bring maps on another grid to that of the first (nearest neighbour); otherwise refused.
+        by_pixel: take maps without a georeference for maps of the same ground; otherwise refused.
         memory: budget for the whole process.
 
     Raises:
@@ -167,7 +169,9 @@ def add_up(
         first = stack.enter_context(WaterMap(maps[0]))
         opened = [first]
         for path in maps[1:]:
-            opened.append(stack.enter_context(WaterMap(path, on=first.grid, of=first.name, align=align)))
+            opened.append(
+                stack.enter_context(WaterMap(path, on=first.grid, of=first.name, align=align, by_pixel=by_pixel))
+            )
         days = list(dates) if dates is not None else [_day(each) for each in opened]
         called = list(names) if names is not None else [path.stem for path in maps]
         height, width = first.grid.height, first.grid.width
