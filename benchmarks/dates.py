@@ -6,8 +6,8 @@
 Maps the two dates of Brumadinho and of Corumbá and runs `narrows water compare` on the maps, and `narrows water series`
 on the 21 dates of an archive, by default below ``../shared/data`` beside the clone. The bands of the first two have no
 georeference; the maps get that of the MTL files, by which Brumadinho's crops lie 30 pixels apart. The archive's days
-become GeoTIFFs first; its numbers are reflectance x 1,000 and 0 where clouds were removed. Small JPEG pictures go to docs/images/dates, what was counted
-to benchmarks/results/dates.json and dates_series.json.
+become GeoTIFFs first; its numbers are reflectance x 1,000 and 0 where clouds were removed. Small JPEG pictures go to
+docs/images/dates, what was counted to benchmarks/results/dates.json and dates_series.json.
 """
 
 from __future__ import annotations
