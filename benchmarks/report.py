@@ -84,9 +84,17 @@ COLUMNS = {
         "same_water",
     ],
     "fir_to_iir_kernels": ["kernel", "order", "lines", "delay_0", "delay_1", "delay_2", "delay_3"],
+    "dates": ["what", "water_in_both_km2", "gain_km2", "loss_km2", "not_comparable_share"],
+    "dates_series": ["date", "water_pixels", "hidden_pixels", "no_data_pixels", "not_observed_share"],
+    "series_memory": ["maps", "size", "budget", "peak_MB"],
+    "water_truth": [
+        *("split", "method", "iou", "f1", "precision", "recall", "f1_unobserved_as_land", "boundary_f1"),
+        *("ece", "ece_middle", "clear_unobserved_share", "seconds"),
+    ],
     "peers": ["network", "size", "way", "seconds", "peak_MB", "added_MB", "largest_difference", "said"],
 }
 SCRIPTS = {
+    "dates_series": "dates.py",
     "fir_to_iir_kernels": "fir_to_iir.py --kernels",
     "prediction": "prediction.py judge --profile profile.json",
     "memory_maps": "memory.py --maps --networks dilated --name memory_maps",

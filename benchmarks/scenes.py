@@ -56,11 +56,20 @@ def landsat7_scaling() -> str:
 
 def one_day(source: Path, folder: Path) -> Path:
     """15 June 2019 of an archive of several days, as a GeoTIFF without a place on Earth."""
+    return days(source, folder, only="20190615")[0]
+
+
+def days(source: Path, folder: Path, only: str | None = None) -> list[Path]:
+    """Each day of an archive, or `only` one, as a GeoTIFF without a place on Earth, its day in its name."""
     import numpy as np
 
     with np.load(source) as archive:
-        day = archive["dates"].tolist().index("20190615")
-        return _written(archive["img"][day], folder / "t37mem_20190615.tif")
+        images = archive["img"]
+        return [
+            write_bands(images[number], folder / f"t37mem_{day}.tif")
+            for number, day in enumerate(archive["dates"].tolist())
+            if only in (None, day)
+        ]
 
 
 def cloudy_chip(source: Path, folder: Path) -> Path:
@@ -68,10 +77,11 @@ def cloudy_chip(source: Path, folder: Path) -> Path:
     import numpy as np
 
     with np.load(source) as archive:
-        return _written(np.moveaxis(archive["img"], 2, 0), folder / "cloudy.tif")
+        return write_bands(np.moveaxis(archive["img"], 2, 0), folder / "cloudy.tif")
 
 
-def _written(bands: Any, path: Path) -> Path:
+def write_bands(bands: Any, path: Path) -> Path:
+    """Six bands as a GeoTIFF without a place on Earth."""
     import rasterio
 
     count, height, width = bands.shape

@@ -92,4 +92,9 @@ def commands() -> str:
             assert command is not None
             with click.Context(command, info_name=f"narrows {name}") as inner:
                 parts += [f"## narrows {name}", "", "```text", command.get_help(inner), "```", ""]
+                for part in command.list_commands(inner) if isinstance(command, click.Group) else ():
+                    below = command.get_command(inner, part)
+                    assert below is not None
+                    with click.Context(below, info_name=f"narrows {name} {part}") as innermost:
+                        parts += [f"### narrows {name} {part}", "", "```text", below.get_help(innermost), "```", ""]
     return "\n".join(parts)

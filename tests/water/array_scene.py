@@ -24,6 +24,7 @@ class ArrayScene:
     """
 
     name = "array"
+    acquired = None
     applied: ClassVar[dict[str, str]] = {"sensor": "none", "scale": "1"}
 
     def __init__(

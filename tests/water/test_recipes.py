@@ -9,11 +9,11 @@ import torch
 
 from narrows.errors import InputError
 from narrows.water import weights
+from narrows.water.indices import dswe, mndwi
 from narrows.water.recipes.augmentation import Batch, add_atmosphere, add_clouds, augment
 from narrows.water.recipes.chips import Chips, draw_split, read_chips, read_split
 from narrows.water.recipes.clouds import score_real_chip, score_simulated_clouds
 from narrows.water.recipes.default import Samples, main, train
-from narrows.water.recipes.indices import dswe, mndwi
 from narrows.water.recipes.scoring import at_top_of_atmosphere, predict, score
 from narrows.water.simulation import simulate_scene
 

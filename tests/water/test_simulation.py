@@ -8,7 +8,7 @@ import rasterio
 from affine import Affine
 
 from narrows.errors import InputError, OutputError
-from narrows.water.recipes.indices import mndwi
+from narrows.water.indices import mndwi
 from narrows.water.simulation import simulate_blocks, simulate_scene, write_scene
 from narrows.water.simulation.geotiff import footprint
 from narrows.water.simulation.noise import FractalNoise

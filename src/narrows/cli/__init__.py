@@ -6,12 +6,12 @@ import gc
 import os
 import signal
 import sys
-from importlib import import_module
 from typing import Any
 
 import click
 
-from narrows.cli.speaking import INTERRUPTED, one_line_errors
+from narrows.cli.lazy import LazyGroup
+from narrows.cli.speaking import INTERRUPTED
 from narrows.streaming.memory import share_one_heap
 
 __all__ = ["main", "narrows"]
@@ -29,19 +29,11 @@ _COMMANDS = {
 }
 
 
-class _Lazy(click.Group):
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(_COMMANDS)
-
+class _Commands(LazyGroup):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in _COMMANDS:
-            return None
-        _settle_process()
-        module, name = _COMMANDS[cmd_name]
-        command: click.Command = getattr(import_module(module), name)
-        if command.callback is not None and not hasattr(command.callback, "__wrapped__"):
-            command.callback = one_line_errors(command.callback)
-        return command
+        if cmd_name in _COMMANDS:
+            _settle_process()
+        return super().get_command(ctx, cmd_name)
 
 
 def _settle_process() -> None:
@@ -56,7 +48,9 @@ def _settle_process() -> None:
     share_one_heap()
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=_Commands, lazy=_COMMANDS, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(package_name="narrows")
 def narrows() -> None:
     """Convolutional networks for tight places: images of any height inside a memory budget.

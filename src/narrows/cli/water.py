@@ -9,12 +9,22 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
+from narrows.cli.lazy import CommandOrDefault
 from narrows.cli.speaking import messages_shown, one_line_errors, progress_bar, say
-from narrows.errors import InputError
+from narrows.cli.water_options import (
+    MASK_CLOUDS,
+    MEMORY,
+    MODEL_OPTIONS,
+    OVERWRITE,
+    QUIET,
+    SCENE_OPTIONS,
+    THRESHOLD,
+    Networks,
+    with_options,
+)
 
 if TYPE_CHECKING:
     from narrows.water.batch import Job, Outcome
-    from narrows.water.network import WaterNetwork
     from narrows.water.products import MapFiles, MapResult
 
 __all__ = ["rio_water", "water"]
@@ -31,98 +41,46 @@ Examples:
     %(command)s scenes/*.SAFE -o maps/ --memory 1GB --polygons 'maps/{}.gpkg' --min-area 1ha
     %(command)s scene.tif -o lake.tif --aoi lake.gpkg --stats lake.json
 """
-
-
-class _Numbers(click.ParamType):
-    """Numbers with commas between them."""
-
-    name = "numbers"
-
-    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> tuple[float, ...]:
-        try:
-            return tuple(float(each) for each in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is neither a number nor numbers with commas between them", param, context)
-
-
-_NUMBERS = _Numbers()
+_MORE = """
+\b
+Beside it, as the first word (a scene of such a name is given as ./NAME):
+    narrows water evaluate   scores against masks drawn by people
+    narrows water compare    what changed between two dates
+    narrows water series     how often each pixel is water, and the area by date
+"""
 
 
 def _options(command: Any) -> Any:
     path = click.Path(path_type=Path)
-    for option in reversed(
-        [
-            click.argument("scenes", nargs=-1, required=True, metavar="SCENE..."),
-            click.option("-o", "--output", required=True, type=path, metavar="OUT", help="The map, or a folder."),
-            click.option(
-                "--memory", metavar="BYTES", help="Budget for the whole process, as 1GB. [a quarter of what is free]"
-            ),
-            click.option(
-                "--probability", type=path, metavar="FILE.tif", help="Also the probability of water in percent."
-            ),
-            click.option("--polygons", type=path, metavar="FILE", help="Also water bodies as .gpkg, .geojson or .shp."),
-            click.option(
-                "--quicklook", type=path, metavar="FILE.png", help="Also a picture: false colour beside the map."
-            ),
-            click.option("--stats", type=path, metavar="FILE", help="Also areas and shares as .json or .csv."),
-            click.option(
-                "--aoi",
-                metavar="AREA",
-                help="Only this area: a polygon file, or west,south,east,north in the scene's coordinates, "
-                "or lonlat:west,south,east,north in degrees.",
-            ),
-            click.option(
-                "--threshold", type=float, default=0.5, show_default=True, help="Water from this probability on."
-            ),
-            click.option("--min-area", metavar="AREA", help="Drop smaller water bodies: 5000m2, 2ha, 0.1km2 or 12px."),
-            click.option(
-                "--mask-clouds",
-                is_flag=True,
-                help="Hide clouds and shadows by the product's QA_PIXEL, SCL or Fmask, or else by the default network.",
-            ),
-            click.option(
-                "--model",
-                metavar="MODEL",
-                help="Another network: deepwatermap:weights.safetensors, or a .pt2 file, package.module:factory or "
-                "file.py:factory from six bands to one channel.",
-            ),
-            click.option(
-                "--weights", type=click.Path(), metavar="FILE.safetensors", help="Weights for such a network."
-            ),
-            click.option(
-                "--arg", "arguments", multiple=True, metavar="NAME=VALUE", help="An argument for its factory."
-            ),
-            click.option(
-                "--gives",
-                type=click.Choice(["probability", "logits"]),
-                default="probability",
-                show_default=True,
-                help="What such a network's output is.",
-            ),
-            click.option("--bands", metavar="LIST", help="Order of the bands: six numbers or names, as 2,3,4,5,6,7."),
-            click.option("--sensor", help="The sensor, where the files don't say."),
-            click.option(
-                "--scale",
-                type=_NUMBERS,
-                help="Reflectance = number x SCALE + OFFSET, instead of what the files say: one number, or one for "
-                "each of blue,green,red,nir,swir1,swir2.",
-            ),
-            click.option("--offset", type=_NUMBERS, help="See --scale."),
-            click.option(
-                "--nodata", type=float, help="The number of pixels without data, instead of what the files say."
-            ),
-            click.option("--overwrite", is_flag=True, help="Replace outputs that exist."),
-            click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON."),
-            click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors."),
-        ]
-    ):
-        command = option(command)
-    return command
+    own = [
+        click.argument("scenes", nargs=-1, required=True, metavar="SCENE..."),
+        click.option("-o", "--output", required=True, type=path, metavar="OUT", help="The map, or a folder."),
+        MEMORY,
+        click.option("--probability", type=path, metavar="FILE.tif", help="Also the probability of water in percent."),
+        click.option("--polygons", type=path, metavar="FILE", help="Also water bodies as .gpkg, .geojson or .shp."),
+        click.option("--quicklook", type=path, metavar="FILE.png", help="Also a picture: false colour beside the map."),
+        click.option("--stats", type=path, metavar="FILE", help="Also areas and shares as .json or .csv."),
+        click.option(
+            "--aoi",
+            metavar="AREA",
+            help="Only this area: a polygon file, or west,south,east,north in the scene's coordinates, "
+            "or lonlat:west,south,east,north in degrees.",
+        ),
+        THRESHOLD,
+        click.option("--min-area", metavar="AREA", help="Drop smaller water bodies: 5000m2, 2ha, 0.1km2 or 12px."),
+        MASK_CLOUDS,
+        *MODEL_OPTIONS,
+        *SCENE_OPTIONS,
+        OVERWRITE,
+        click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON."),
+        QUIET,
+    ]
+    return with_options(own)(command)
 
 
-@click.command(short_help="Map the surface water of whole scenes.", help=_HELP % {"command": "narrows water"})
+@click.command(short_help="Map the surface water of whole scenes.", help=_HELP % {"command": "narrows water"} + _MORE)
 @_options
-def water(**given: Any) -> None:
+def map_scenes(**given: Any) -> None:
     with messages_shown(quiet=given["quiet"]):
         _water(**given)
 
@@ -133,6 +91,17 @@ def water(**given: Any) -> None:
 def rio_water(**given: Any) -> None:
     with messages_shown(quiet=given["quiet"]):
         _water(**given)
+
+
+water = CommandOrDefault(
+    "water",
+    map_scenes,
+    {
+        "evaluate": ("narrows.cli.water_evaluate", "evaluate"),
+        "compare": ("narrows.cli.water_compare", "compare"),
+        "series": ("narrows.cli.water_series", "series"),
+    },
+)
 
 
 def _water(
@@ -174,7 +143,7 @@ def _water(
     files = MapFiles(output, probability, polygons, quicklook, stats)
     placed = place_files(files, scenes)
     scene_options = {name: value for name, value in scene_options.items() if value is not None}
-    networks = _Networks(model, weights, arguments, gives)
+    networks = Networks(model, weights, arguments, gives)
 
     def work(job: Job) -> MapResult:
         from dataclasses import replace
@@ -228,31 +197,6 @@ def _water(
         say(f"{len(outcomes) - failed} of {len(outcomes)} scenes are mapped; see {summary}")
     if failed:
         sys.exit(1)
-
-
-class _Networks:
-    """The network for this command, read once for each way it is used."""
-
-    def __init__(self, model: str | None, weights: str | None, arguments: tuple[str, ...], gives: Any):
-        if model is None and (weights or arguments):
-            raise InputError("--weights and --arg belong to --model")
-        self._said = (model, weights, arguments, gives)
-        self._known: dict[bool, WaterNetwork] = {}
-
-    def get(self, *, hidden: bool = False) -> WaterNetwork:
-        if hidden not in self._known:
-            self._known[hidden] = self._read(hidden)
-        return self._known[hidden]
-
-    def _read(self, hidden: bool) -> WaterNetwork:
-        from narrows.cli.model_argument import read_model
-        from narrows.water.api import choose_network
-        from narrows.water.network import own_network
-
-        model, weights, arguments, gives = self._said
-        if model is None or model.startswith("deepwatermap:"):
-            return choose_network(model, gives, hidden=hidden)
-        return own_network(read_model(model, weights, arguments), Path(model).name, gives)
 
 
 def _folder(placed: list[MapFiles]) -> Path:

@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 
 from narrows.errors import InputError
 from narrows.rasters.containers import Container
+from narrows.rasters.dates import as_date
 from narrows.rasters.images import Files
 from narrows.rasters.irradiance import SOLAR_IRRADIANCE, earth_sun_distance, radiance_to_reflectance
 from narrows.rasters.mtl import Metadata, parse_mtl
@@ -127,7 +128,8 @@ def read_landsat(container: Container, files: Files, overrides: Overrides) -> Pr
     }
     if fill_gaps:
         applied["gaps"] = "scan-line gaps interpolated down the columns for the network, not observed in the output"
-    return Product(name, found.sensor, layers, applied, clouds, pixel_size, fill_gaps)
+    acquired = as_date(metadata.find("DATE_ACQUIRED", *_IMAGE))
+    return Product(name, found.sensor, layers, applied, clouds, pixel_size, fill_gaps, acquired)
 
 
 def _surface_scaling(metadata: Metadata, sensor: Sensor) -> Scaling:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -41,7 +42,8 @@ class Product:
     """Six layers in the order of `BANDS`, and what was found out on the way.
 
     `applied` says in words what is applied to the numbers and where that was read. `pixel_size` (metres) is for files
-    without a CRS whose metadata know the size of a pixel. `fill_gaps` asks for ETM+'s gaps to be filled.
+    without a CRS whose metadata know the size of a pixel. `fill_gaps` asks for ETM+'s gaps to be filled. `acquired` is
+    the day of the image as the metadata say it.
     """
 
     name: str
@@ -51,3 +53,4 @@ class Product:
     clouds: CloudLayer | None = None
     pixel_size: float | None = None
     fill_gaps: bool = False
+    acquired: datetime.date | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -102,6 +103,11 @@ class Scene:
     def note(self, key: str, text: str) -> None:
         """Add a line to `applied`."""
         self._notes[key] = text
+
+    @property
+    def acquired(self) -> datetime.date | None:
+        """The day of the image, by the product's metadata; None where they don't say."""
+        return self._product.acquired
 
     @property
     def transform(self) -> Affine | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from narrows.errors import InputError
+from narrows.rasters.dates import as_date
 from narrows.rasters.geotiff import settle_scaling
 from narrows.rasters.images import Files
 from narrows.rasters.naming import common_band, order_from_names
@@ -94,7 +95,13 @@ def read_item(address: str, files: Files, sensor: Sensor | None, overrides: Over
         **describe(scaling),
     }
     return Product(
-        name, sensor, layers, applied, _clouds(assets, address, files), fill_gaps=sensor.name == "landsat-etm"
+        name,
+        sensor,
+        layers,
+        applied,
+        _clouds(assets, address, files),
+        fill_gaps=sensor.name == "landsat-etm",
+        acquired=as_date(properties.get("datetime")),
     )
 
 

@@ -154,11 +154,14 @@ def run_map(
     mask: Writer,
     *,
     probability: Writer | None = None,
+    exact: Writer | None = None,
     overview: Overview | None = None,
     progress: Progress | None = None,
     cancel: threading.Event | None = None,
 ) -> tuple[Statistics, Plan]:
     """Map what `window` shows into the writers `mask` and `probability`, rows (1, n, width) of uint8.
+
+    `exact` gets the probability as float32, NaN where there is none.
 
     Raises:
         InputError: the network doesn't fit, no pixel was observed, or reading fails.
@@ -185,6 +188,7 @@ def run_map(
         mask,
         inner=inner,
         probability=probability,
+        exact=exact,
         threshold=options.threshold,
         small=small,
         small_in_pixels=options.min_area is not None and options.min_area.in_pixels,

@@ -19,6 +19,7 @@ import rasterio
 import narrows
 from narrows.errors import OutputError
 from narrows.rasters.cog import CogSink
+from narrows.rasters.dates import date_in_name
 from narrows.rasters.gdal import raster_environment
 from narrows.water.classes import COLOURS, NO_DATA, PROBABILITY_COLOURS
 from narrows.water.mapping import MapOptions, MapWindow, Progress, cache_bytes, find_window, run_map
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
     from narrows.rasters import Scene
     from narrows.water.network import WaterNetwork
 
-__all__ = ["MapFiles", "MapResult", "is_finished", "map_to_files", "run_key"]
+__all__ = ["ACQUIRED", "PIXEL_M2", "MapFiles", "MapResult", "is_finished", "map_to_files", "run_key"]
+
+ACQUIRED, PIXEL_M2 = "NARROWS_ACQUIRED", "NARROWS_PIXEL_M2"
+"""Tags of a map: the day of its scene, and the square metres of a pixel where its grid doesn't say them."""
 
 # Masks of real scenes compress more than tenfold; the tiled file and its COG copy with overviews stand side
 # by side.
@@ -131,7 +135,7 @@ def map_to_files(
     check_space({path: raster_bytes for path in (files.mask, files.probability) if path})
     overview = Overview(height, width) if files.quicklook else None
     applied = {str(k): str(v) for k, v in dict(scene.applied).items()}
-    tags = _tags(name, network, options, applied, key)
+    tags = _tags(name, network, options, applied, key) | _day_and_size(scene)
 
     with StagedOutputs(overwrite=overwrite) as staged:
         places = {path: staged.add(path) for path in files.wanted()}
@@ -198,6 +202,14 @@ def _cog(path: Path, window: MapWindow, tags: dict[str, str], colours: Mapping[i
         colormap=colours,
         overwrite=True,
     )
+
+
+def _day_and_size(scene: Scene) -> dict[str, str]:
+    """Tags for what a map's own grid doesn't tell: its day, and the area of a pixel where there is no georeference."""
+    day = scene.acquired or date_in_name(scene.name)
+    tags = {ACQUIRED: day.isoformat()} if day else {}
+    areas = scene.pixel_areas(0, 1) if scene.transform is None else None
+    return tags | ({PIXEL_M2: repr(float(areas[0]))} if areas is not None else {})
 
 
 def _tags(

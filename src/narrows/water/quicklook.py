@@ -5,6 +5,7 @@ pass.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Caption", "Overview", "save_quicklook"]
+from narrows.water.classes import HIDDEN, LAND, NO_DATA, WATER
+
+__all__ = ["Caption", "ClassShares", "Overview", "save_quicklook", "scale_bar"]
 
 LONGEST_SIDE = 900
 # Short-wave infrared, near infrared, red: water is black to dark blue, vegetation green, bare soil and burns
@@ -23,6 +26,37 @@ _HIDDEN = np.array([0.93, 0.72, 0.42])
 _NO_DATA = np.array([1.0, 1.0, 1.0])
 
 
+class ClassShares:
+    """Shares of a raster's classes over square cells, gathered row by row in ascending order."""
+
+    def __init__(self, height: int, width: int, values: Sequence[int], longest_side: int = LONGEST_SIDE):
+        self.cell = max(1, math.ceil(max(height, width) / longest_side))
+        self.shape = (math.ceil(height / self.cell), math.ceil(width / self.cell))
+        self.edges = np.arange(0, width, self.cell)
+        self._values = tuple(values)
+        self._counts = np.zeros((len(self._values), *self.shape), dtype=np.float32)
+
+    @property
+    def resident_bytes(self) -> int:
+        return self._counts.nbytes
+
+    def add(self, start: int, classes: NDArray[np.uint8]) -> None:
+        """Take rows (n, width) from row `start`."""
+        for row in range(classes.shape[0]):
+            into = (start + row) // self.cell
+            for index, value in enumerate(self._values):
+                self._counts[index, into] += np.add.reduceat((classes[row] == value).astype(np.float32), self.edges)
+
+    def shares(self) -> NDArray[np.float32]:
+        """(classes, h, w): of each cell, the share that each class has among the classes looked for."""
+        total: NDArray[np.float32] = np.maximum(self._counts.sum(axis=0), 1)
+        return (self._counts / total).astype(np.float32)
+
+    def present(self) -> tuple[bool, ...]:
+        """Of each class, whether any pixel is of it."""
+        return tuple(bool(each.any()) for each in self._counts)
+
+
 class Overview:
     """Means of a scene's colours and shares of a map's classes over square cells, gathered row by row.
 
@@ -30,16 +64,14 @@ class Overview:
     """
 
     def __init__(self, height: int, width: int, longest_side: int = LONGEST_SIDE):
-        self.cell = max(1, math.ceil(max(height, width) / longest_side))
-        self.shape = (math.ceil(height / self.cell), math.ceil(width / self.cell))
-        self._edges = np.arange(0, width, self.cell)
+        self._classes = ClassShares(height, width, (LAND, WATER, HIDDEN, NO_DATA), longest_side)
+        self.cell, self.shape, self._edges = self._classes.cell, self._classes.shape, self._classes.edges
         self._colour = np.zeros((3, *self.shape), dtype=np.float32)
         self._seen = np.zeros(self.shape, dtype=np.float32)
-        self._classes = np.zeros((4, *self.shape), dtype=np.float32)
 
     @property
     def resident_bytes(self) -> int:
-        return self._colour.nbytes + self._seen.nbytes + self._classes.nbytes
+        return self._colour.nbytes + self._seen.nbytes + self._classes.resident_bytes
 
     def add_scene(self, start: int, reflectance: NDArray[np.floating[Any]], observed: NDArray[np.bool_]) -> None:
         """Take scene rows (6, n, width) from row `start` and where they are observed (n, width)."""
@@ -54,10 +86,7 @@ class Overview:
 
     def add_map(self, start: int, mask: NDArray[np.uint8]) -> None:
         """Take mask rows (n, width) from row `start`: 0 land, 1 water, 254 hidden, 255 no data."""
-        for row in range(mask.shape[0]):
-            into = (start + row) // self.cell
-            for index, value in enumerate((0, 1, 254, 255)):
-                self._classes[index, into] += np.add.reduceat((mask[row] == value).astype(np.float32), self._edges)
+        self._classes.add(start, mask)
 
     def false_colour(self) -> NDArray[np.float32]:
         """(h, w, 3) in 0 to 1, stretched between the 1st and 99th percentile of each band; white where
@@ -76,13 +105,13 @@ class Overview:
     def map_colour(self) -> NDArray[np.float32]:
         """(h, w, 3): the map over the scene in pale grey, each class by its share of the cell."""
         grey = 0.62 + 0.33 * self.false_colour().mean(axis=2, keepdims=True)
-        total = np.maximum(self._classes.sum(axis=0), 1)
-        land, water, hidden, missing = (self._classes / total)[..., None]
+        land, water, hidden, missing = self._classes.shares()[..., None]
         return (land * grey + water * _WATER + hidden * _HIDDEN + missing * _NO_DATA).astype(np.float32)
 
     def classes_present(self) -> tuple[bool, bool]:
         """Whether any pixel is hidden, and whether any is without data."""
-        return bool(self._classes[2].any()), bool(self._classes[3].any())
+        _, _, hidden, missing = self._classes.present()
+        return hidden, missing
 
 
 @dataclass(frozen=True)
@@ -121,7 +150,7 @@ def save_quicklook(overview: Overview, caption: Caption, path: Path) -> None:
         for spine in axis.spines.values():
             spine.set_color("0.7")
     if caption.cell_metres:
-        _scale_bar(axes[0], columns, rows, caption.cell_metres)
+        scale_bar(axes[0], columns, rows, caption.cell_metres)
     hidden, missing = overview.classes_present()
     entries = [Patch(facecolor=tuple(_WATER), label="water"), Patch(facecolor="0.86", label="land")]
     if hidden:
@@ -140,7 +169,8 @@ def save_quicklook(overview: Overview, caption: Caption, path: Path) -> None:
     figure.savefig(path, dpi=130)
 
 
-def _scale_bar(axis: Any, columns: int, rows: int, cell_metres: float) -> None:
+def scale_bar(axis: Any, columns: int, rows: int, cell_metres: float) -> None:
+    """Draw a bar of a round length into a picture of `rows` x `columns` cells."""
     goal = columns * cell_metres / 4
     power = 10 ** math.floor(math.log10(goal))
     length = next(step * power for step in (5, 2, 1) if step * power <= goal)

@@ -36,7 +36,7 @@ class MapSink:
     """A `RowSink` for the network's output (1, n, columns): cuts the frame off, decides, and passes on.
 
     The mask is water where the probability is at least `threshold`; a pixel that the scene doesn't show keeps
-    its status. The probability is written in whole percent.
+    its status. The probability is written in whole percent; `exact` gets it as float32, NaN where not observed.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class MapSink:
         *,
         inner: Inner | None = None,
         probability: Writer | None = None,
+        exact: Writer | None = None,
         threshold: float = 0.5,
         small: SmallBodyFilter | None = None,
         small_in_pixels: bool = False,
@@ -64,6 +65,7 @@ class MapSink:
         self._pixel_areas = pixel_areas
         self._mask = mask
         self._probability = probability
+        self._exact = exact
         self._threshold = threshold
         self._small = small
         self._small_in_pixels = small_in_pixels
@@ -100,6 +102,8 @@ class MapSink:
             percent = np.round(np.where(seen, probability, 0) * 100).astype(np.uint8)
             percent = np.where(seen, percent, np.where(status == OUTSIDE, NO_DATA, status)).astype(np.uint8)
             self._probability.write(start, percent[None])
+        if self._exact is not None:
+            self._exact.write(start, np.where(seen, probability, np.nan).astype(np.float32)[None])
         if self._small is None:
             self._write_mask(mask)
             return

@@ -106,8 +106,12 @@ class StatisticsCounter:
             self._pixels += counts
             self._areas += counts * area  # NaN for every class where the area isn't known
 
+    def by_value(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Pixels and km² of each of the 256 values."""
+        return self._pixels.copy(), self._areas / _M2_PER_KM2
+
     def result(self) -> Statistics:
-        km2 = self._areas / _M2_PER_KM2
+        _, km2 = self.by_value()
         classes = (WATER, LAND, HIDDEN, NO_DATA)
         areas = {f"{name}_km2": float(km2[value]) for name, value in zip(_NAMES, classes, strict=True)}
         pixels = {f"{name}_pixels": int(self._pixels[value]) for name, value in zip(_NAMES, classes, strict=True)}

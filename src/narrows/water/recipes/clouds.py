@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from torch import Generator, nn
 
 from narrows.water import weights
+from narrows.water.indices import dswe, mndwi
 from narrows.water.recipes.augmentation import Batch, add_clouds
 from narrows.water.recipes.chips import Chips, read_chips, read_split
-from narrows.water.recipes.indices import dswe, mndwi
 from narrows.water.recipes.scoring import Score, predict, score
 
 __all__ = ["score_real_chip", "score_simulated_clouds"]

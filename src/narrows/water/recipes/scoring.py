@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from narrows.water.evaluation.confusion import Confusion
+from narrows.water.indices import dswe, mndwi
 from narrows.water.recipes.augmentation import add_atmosphere
 from narrows.water.recipes.chips import Chips
-from narrows.water.recipes.indices import dswe, mndwi
 
 __all__ = ["Score", "at_top_of_atmosphere", "best_threshold", "predict", "score", "score_chips"]
 
@@ -28,15 +29,8 @@ class Score(NamedTuple):
 
 def score(water: NDArray[np.bool_], truth: NDArray[np.bool_], scored: NDArray[np.bool_]) -> Score:
     """Compare two masks of one shape where `scored` is true."""
-    hit = int((water & truth & scored).sum())
-    false, missed = int((water & ~truth & scored).sum()), int((~water & truth & scored).sum())
-    return Score(
-        hit / max(hit + false, 1),
-        hit / max(hit + missed, 1),
-        2 * hit / max(2 * hit + false + missed, 1),
-        hit / max(hit + false + missed, 1),
-        int(scored.sum()),
-    )
+    found = Confusion.of(water, truth, scored)
+    return Score(found.precision or 0.0, found.recall or 0.0, found.f1 or 0.0, found.iou or 0.0, found.pixels)
 
 
 def predict(model: nn.Module, reflectance: NDArray[np.float32], *, batch: int = 8) -> NDArray[np.float32]:

@@ -1,0 +1,158 @@
+"""Options that the commands below `narrows water` share: how a scene is read, which network maps it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from narrows.cli.speaking import progress_bar
+from narrows.errors import InputError
+
+if TYPE_CHECKING:
+    from narrows.water.network import WaterNetwork
+    from narrows.water.ready_maps import Mapper
+
+__all__ = [
+    "MAPPING_OPTIONS",
+    "MASK_CLOUDS",
+    "MEMORY",
+    "MODEL_OPTIONS",
+    "OVERWRITE",
+    "QUIET",
+    "SCENE_OPTIONS",
+    "THRESHOLD",
+    "Networks",
+    "mapper",
+    "with_options",
+]
+
+Decorator = Callable[[Any], Any]
+
+
+class _Numbers(click.ParamType):
+    """Numbers with commas between them."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> tuple[float, ...]:
+        try:
+            return tuple(float(each) for each in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor numbers with commas between them", param, context)
+
+
+_NUMBERS = _Numbers()
+
+MEMORY = click.option(
+    "--memory", metavar="BYTES", help="Budget for the whole process, as 1GB. [a quarter of what is free]"
+)
+THRESHOLD = click.option(
+    "--threshold", type=float, default=0.5, show_default=True, help="Water from this probability on."
+)
+MASK_CLOUDS = click.option(
+    "--mask-clouds",
+    is_flag=True,
+    help="Hide clouds and shadows by the product's QA_PIXEL, SCL or Fmask, or else by the default network.",
+)
+MODEL_OPTIONS: tuple[Decorator, ...] = (
+    click.option(
+        "--model",
+        metavar="MODEL",
+        help="Another network: deepwatermap:weights.safetensors, or a .pt2 file, package.module:factory or "
+        "file.py:factory from six bands to one channel.",
+    ),
+    click.option("--weights", type=click.Path(), metavar="FILE.safetensors", help="Weights for such a network."),
+    click.option("--arg", "arguments", multiple=True, metavar="NAME=VALUE", help="An argument for its factory."),
+    click.option(
+        "--gives",
+        type=click.Choice(["probability", "logits"]),
+        default="probability",
+        show_default=True,
+        help="What such a network's output is.",
+    ),
+)
+SCENE_OPTIONS: tuple[Decorator, ...] = (
+    click.option("--bands", metavar="LIST", help="Order of the bands: six numbers or names, as 2,3,4,5,6,7."),
+    click.option("--sensor", help="The sensor, where the files don't say."),
+    click.option(
+        "--scale",
+        type=_NUMBERS,
+        help="Reflectance = number x SCALE + OFFSET, instead of what the files say: one number, or one for "
+        "each of blue,green,red,nir,swir1,swir2.",
+    ),
+    click.option("--offset", type=_NUMBERS, help="See --scale."),
+    click.option("--nodata", type=float, help="The number of pixels without data, instead of what the files say."),
+)
+MAPPING_OPTIONS: tuple[Decorator, ...] = (MEMORY, THRESHOLD, MASK_CLOUDS, *MODEL_OPTIONS, *SCENE_OPTIONS)
+"""What `mapper` takes."""
+OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+QUIET = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+
+
+def with_options(options: Sequence[Decorator]) -> Decorator:
+    """A decorator that gives a command these arguments and options, in this order."""
+
+    def decorate(command: Any) -> Any:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+class Networks:
+    """The network for this command, read once for each way it is used."""
+
+    def __init__(self, model: str | None, weights: str | None, arguments: tuple[str, ...], gives: Any):
+        if model is None and (weights or arguments):
+            raise InputError("--weights and --arg belong to --model")
+        self._said = (model, weights, arguments, gives)
+        self._known: dict[bool, WaterNetwork] = {}
+
+    def get(self, *, hidden: bool = False) -> WaterNetwork:
+        if hidden not in self._known:
+            self._known[hidden] = self._read(hidden)
+        return self._known[hidden]
+
+    def _read(self, hidden: bool) -> WaterNetwork:
+        from narrows.cli.model_argument import read_model
+        from narrows.water.api import choose_network
+        from narrows.water.network import own_network
+
+        model, weights, arguments, gives = self._said
+        if model is None or model.startswith("deepwatermap:"):
+            return choose_network(model, gives, hidden=hidden)
+        return own_network(read_model(model, weights, arguments), Path(model).name, gives)
+
+
+def mapper(
+    *,
+    memory: str | None,
+    threshold: float,
+    mask_clouds: bool,
+    model: str | None,
+    weights: str | None,
+    arguments: tuple[str, ...],
+    gives: Any,
+    quiet: bool,
+    **scene_options: Any,
+) -> Mapper:
+    """What maps the scenes of a command by its options.
+
+    Raises:
+        InputError: an option is wrong.
+    """
+    from narrows.water.mapping import MapOptions
+    from narrows.water.ready_maps import Mapper
+
+    return Mapper(
+        Networks(model, weights, arguments, gives).get,
+        MapOptions(threshold=threshold, memory=memory),
+        mask_clouds,
+        model is None,
+        lambda name: progress_bar(name, shown=not quiet),
+        {name: value for name, value in scene_options.items() if value is not None},
+    )
