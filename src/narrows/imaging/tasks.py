@@ -74,6 +74,9 @@ class Task(ABC):
         gives: channels of the repaired image, K.
         parameters: of its condition.
         tests: the conditions under which it is evaluated, by name.
+        estimable: whether its parameter, the spread of white noise, can be estimated from an image.
+        grey_too: whether it repairs a grey image given as three equal channels.
+        instead: the advice for an image of the other kind, put after "takes a grey one" or "takes a colour one".
     """
 
     name: str
@@ -82,6 +85,9 @@ class Task(ABC):
     gives: int
     parameters: tuple[Parameter, ...] = ()
     tests: Mapping[str, Mapping[str, float]] = {"": {}}
+    estimable: bool = False
+    grey_too: bool = False
+    instead: str = ""
 
     @abstractmethod
     def observe(self, clean: Tensor, condition: Condition, generator: torch.Generator) -> Tensor:
@@ -152,9 +158,11 @@ def _normal(like: Tensor, generator: torch.Generator) -> Tensor:
 class _Denoise(Task):
     parameters = (Parameter("sigma", "spread of the noise, in 255ths of white", 2.0, 60.0),)
     tests = {f"sigma {sigma}": {"sigma": float(sigma)} for sigma in (15, 25, 50)}  # noqa: RUF012
+    estimable = True
 
-    def __init__(self, name: str, title: str, channels: int) -> None:
+    def __init__(self, name: str, title: str, channels: int, other: str) -> None:
         self.name, self.title, self.takes, self.gives = name, title, channels, channels
+        self.instead = f"; use {other}"
 
     def observe(self, clean: Tensor, condition: Condition, generator: torch.Generator) -> Tensor:
         seen = self.target(clean)
@@ -195,6 +203,7 @@ class _DeblurGaussian(Task):
     name, title, takes, gives = "deblur-gaussian", "sharpen an image out of focus (gaussian blur)", 3, 3
     parameters = (Parameter("sigma", "the blur's sigma, in pixels", 0.6, 2.6),)
     tests = {f"sigma {sigma}": {"sigma": sigma} for sigma in (1.0, 1.6, 2.4)}  # noqa: RUF012
+    grey_too = True
     reach = 9
 
     def kernels(self, condition: Condition, like: Tensor) -> Tensor:
@@ -218,6 +227,7 @@ class _DeblurMotion(Task):
         Parameter("angle", "of the motion, in degrees from the rows, upward to the right", 0.0, 180.0),
     )
     tests = {f"{angle} degrees": {"length": 9.0, "angle": float(angle)} for angle in (0, 45, 90)}  # noqa: RUF012
+    grey_too = True
     reach = 9
 
     def kernels(self, condition: Condition, like: Tensor) -> Tensor:
@@ -290,8 +300,8 @@ def _blurred(image: Tensor, kernels: Tensor) -> Tensor:
 TASKS: dict[str, Task] = {
     task.name: task
     for task in (
-        _Denoise("denoise", "remove gaussian noise from a grey image", 1),
-        _Denoise("denoise-colour", "remove gaussian noise from a colour image", 3),
+        _Denoise("denoise", "remove gaussian noise from a grey image", 1, "denoise-colour"),
+        _Denoise("denoise-colour", "remove gaussian noise from a colour image", 3, "denoise"),
         _DenoiseSensor(),
         _DeblurGaussian(),
         _DeblurMotion(),
