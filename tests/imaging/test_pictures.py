@@ -152,9 +152,8 @@ def test_orientation_and_profile(tmp_path: Path) -> None:
     for name in ("in.jpg", "in.png"):
         assert read_header(tmp_path / name).orientation == 6
         for out in ("out.png", "out.jpg", "out.tif"):
-            with Picture(tmp_path / name) as picture:
-                with PictureSink(tmp_path / out, picture, 3, overwrite=True) as sink:
-                    sink.write(0, picture.values(0, 37))
+            with Picture(tmp_path / name) as picture, PictureSink(tmp_path / out, picture, 3, overwrite=True) as sink:
+                sink.write(0, picture.values(0, 37))
             with Image.open(tmp_path / out) as image:
                 assert image.info["icc_profile"] == profile
 
