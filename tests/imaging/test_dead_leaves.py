@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -66,3 +67,23 @@ def test_a_pool_gives_crops_of_its_plates() -> None:
     assert torch.equal(crops, pool.draw(5, 32, 24, torch.Generator().manual_seed(0)))
     with pytest.raises(InputError, match="larger than the plates"):
         pool.draw(1, 49, 8, torch.Generator())
+
+
+def test_leaves_are_cut_by_no_box_and_cover_the_area_that_is_reckoned_with() -> None:
+    import narrows.imaging.dead_leaves as module
+
+    random = np.random.default_rng(0)
+    leaves = module._fall(2, 40, 40, random)
+    boxed = module._visible(leaves, 2, 80, 80)
+    whole = np.repeat(np.arange(len(leaves.radius), len(leaves.radius) + 2, dtype=np.int32), 80 * 80)
+    for kind, sides in enumerate(module._SIDES):
+        for one in np.flatnonzero(leaves.kind == kind):
+            module._drop(leaves, np.array([one]), sides, 10**6, whole, 80, 80)
+    np.testing.assert_array_equal(boxed.ravel(), whole)
+    bare = np.mean([(module._visible(leaves, 1, 400, 400) == len(leaves.radius)).mean() for leaves in _falls(module)])
+    assert bare == pytest.approx(np.exp(-module._LAYERS), abs=0.012)
+
+
+def _falls(module: Any) -> list[Any]:
+    random = np.random.default_rng(1)
+    return [module._fall(1, 200, 200, random) for _ in range(8)]

@@ -29,7 +29,7 @@ _LAYERS = 4.0
 """Mean number of leaves over a point; exp(-4), a fiftieth, stays bare and shows the ground, one large leaf."""
 _LARGEST = 192.0
 _SIDES = (0, 3, 4, 4, 5, 6)
-"""Kinds of leaf: 0 is an ellipse, the others convex polygons of so many sides."""
+"""Kinds of leaf: 0 is an ellipse, the others convex polygons of so many sides, within their disk."""
 _AT_ONCE = 2**21
 """Pixels of leaves whose masks are made at once."""
 
@@ -114,8 +114,8 @@ def _fall(count: int, height: int, width: int, random: np.random.Generator) -> _
 
 
 _SQUASH = (0.4, 1.0)
-_AREA = 0.55
-"""Mean area of a leaf over that of the disk of its radius, roughly: squashed, and polygons inscribed."""
+_AREA = 0.485
+"""Mean area of a leaf over that of the disk of its radius, counted from drawn ones."""
 
 
 def _visible(leaves: _Leaves, count: int, height: int, width: int) -> NDArray[np.int32]:
@@ -126,8 +126,8 @@ def _visible(leaves: _Leaves, count: int, height: int, width: int) -> NDArray[np
     for kind in range(len(_SIDES)):
         for level in np.unique(size):
             chosen = np.flatnonzero((leaves.kind == kind) & (size == level))
-            side = min(2 ** int(level), 2 * max(height, width) + 2 ** int(level))
-            step = max(1, _AT_ONCE // side**2)
+            side = 2 ** int(level)
+            step = max(1, _AT_ONCE // min(side**2, height * width))
             for start in range(0, len(chosen), step):
                 _drop(leaves, chosen[start : start + step], _SIDES[kind], side, front, height, width)
     return front.reshape(count, height, width)
@@ -136,18 +136,15 @@ def _visible(leaves: _Leaves, count: int, height: int, width: int) -> NDArray[np
 def _drop(
     leaves: _Leaves, chosen: NDArray[np.int64], sides: int, side: int, front: NDArray[np.int32], height: int, width: int
 ) -> None:
-    """Lower `front` to each of the `chosen` leaves where it lies; all fit in boxes of `side` pixels."""
-    corner = np.floor(leaves.centre[chosen] - side / 2 + 0.5).astype(np.int64)
-    # The box is cut to the image where one leaf is larger than it.
-    if len(chosen) == 1:
-        low = np.maximum(corner[0], 0)
-        high = np.minimum(corner[0] + side, (height, width))
-        if (high <= low).any():
-            return
-        rows, columns = np.arange(low[0], high[0])[None], np.arange(low[1], high[1])[None]
+    """Lower `front` to each of the `chosen` leaves where it lies; all fit in boxes of `side` pixels, or else the whole
+    image is looked through.
+    """
+    if side**2 > height * width:
+        rows = np.broadcast_to(np.arange(height), (len(chosen), height))
+        columns = np.broadcast_to(np.arange(width), (len(chosen), width))
     else:
-        steps = np.arange(side)
-        rows, columns = corner[:, :1] + steps, corner[:, 1:] + steps
+        corner = np.floor(leaves.centre[chosen] - side / 2 + 0.5).astype(np.int64)
+        rows, columns = corner[:, :1] + np.arange(side), corner[:, 1:] + np.arange(side)
     radius = leaves.radius[chosen, None]
     y = ((rows - leaves.centre[chosen, :1] + 0.5) / radius).astype(np.float32)[:, :, None]
     x = ((columns - leaves.centre[chosen, 1:] + 0.5) / radius).astype(np.float32)[:, None, :]
@@ -157,6 +154,8 @@ def _drop(
     if sides == 0:
         inside &= (cosine * x + sine * y) ** 2 + ((cosine * y - sine * x) / squash) ** 2 <= 1
     else:
+        # Corners that stick out of the disk are cut off round: the box is no larger than the disk.
+        inside &= x * x + y * y <= 1
         for k in range(sides):
             turn = (2 * np.pi * k / sides + leaves.jitter[chosen, k])[:, None, None]
             across, along = np.cos(turn), np.sin(turn) / squash
