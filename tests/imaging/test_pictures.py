@@ -149,13 +149,21 @@ def test_orientation_and_profile(tmp_path: Path) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     Image.fromarray(pixels(3)).save(tmp_path / "in.jpg", exif=exif, icc_profile=profile)
     Image.fromarray(pixels(3)).save(tmp_path / "in.png", exif=exif, icc_profile=profile)
-    for name in ("in.jpg", "in.png"):
+    Image.fromarray(pixels(3)).save(tmp_path / "in.tif", exif=exif, icc_profile=profile)
+    for name in ("in.jpg", "in.png", "in.tif"):
         assert read_header(tmp_path / name).orientation == 6
         for out in ("out.png", "out.jpg", "out.tif"):
             with Picture(tmp_path / name) as picture, PictureSink(tmp_path / out, picture, 3, overwrite=True) as sink:
                 sink.write(0, picture.values(0, 37))
             with Image.open(tmp_path / out) as image:
                 assert image.info["icc_profile"] == profile
+        with (
+            Picture(tmp_path / name) as picture,
+            PictureSink(tmp_path / "grey.png", picture, 1, overwrite=True) as sink,
+        ):
+            sink.write(0, picture.values(0, 37)[:1])
+        with Image.open(tmp_path / "grey.png") as image:
+            assert "icc_profile" not in image.info
 
 
 def test_what_is_no_image_is_refused(tmp_path: Path) -> None:

@@ -178,7 +178,8 @@ class Picture:
 
 
 class PictureSink(StagedSink):
-    """Writes rows of display values as a PNG, TIFF or JPEG; alpha, depth and colour profile are `like`'s.
+    """Writes rows of display values as a PNG, TIFF or JPEG; alpha, depth and (where grey stays grey or colour
+    colour) colour profile are `like`'s.
 
     The rows go to a tiled TIFF beside the output first; PNG and JPEG are made of it at the end, row by row. The file
     appears at `path` when the block ends well.
@@ -232,7 +233,7 @@ class PictureSink(StagedSink):
             tiles, str(path), width=like.width, height=like.height, count=count, dtype=self._dtype,
             profile=profile, block=_BLOCK,
         )  # fmt: skip
-        if like.colour_profile is not None:
+        if like.colour_profile is not None and channels == like.channels:
             # As a tag: rasterio puts the values of creation options into capitals. PNG and JPEG take it from the TIFF.
             writer.dataset.update_tags(ns="COLOR_PROFILE", SOURCE_ICC_PROFILE=like.colour_profile)
         super().__init__(path, writer, tiles, final, final.with_name(final.name + ".aux.xml"))
