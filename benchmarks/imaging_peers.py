@@ -157,22 +157,27 @@ PEERS: Mapping[str, Mapping[str, list[Peer]]] = {
 def best(ways: list[list[Score]]) -> list[Score]:
     """For each test, the scores of the setting with the best mean PSNR."""
     tests = dict.fromkeys(score.test for score in ways[0])
-
-    def mean(scores: list[Score], test: str) -> float:
-        return float(np.mean([score.psnr for score in scores if score.test == test]))
-
-    chosen = {test: max(ways, key=lambda scores, test=test: mean(scores, test)) for test in tests}
+    chosen = {test: max(ways, key=lambda scores, test=test: mean(scores, test, "psnr")) for test in tests}
     return [score for test in tests for score in chosen[test] if score.test == test]
 
 
-def entries(peer: str, scores: list[Score]) -> list[dict[str, Any]]:
+def mean(scores: list[Score], test: str, name: str) -> float:
+    return float(np.mean([getattr(score, name) for score in scores if score.test == test]))
+
+
+def rows(peer: str, scores: list[Score]) -> list[dict[str, Any]]:
+    """A row for each test: means over the photographs, and PSNR and SSIM on each."""
     return [
         {
-            "task": score.task, "test": score.test, "peer": peer, "photograph": score.photograph,
-            "psnr": round(score.psnr, 3), "ssim": round(score.ssim, 4),
+            "task": scores[0].task,
+            "test": test,
+            "peer": peer,
+            "psnr": round(mean(scores, test, "psnr"), 3),
+            "ssim": round(mean(scores, test, "ssim"), 4),
+            "each": {s.photograph: [round(s.psnr, 3), round(s.ssim, 4)] for s in scores if s.test == test},
         }
-        for score in scores
-    ]  # fmt: skip
+        for test in dict.fromkeys(score.test for score in scores)
+    ]
 
 
 def main() -> None:
@@ -184,26 +189,17 @@ def main() -> None:
     file = RESULTS / f"{given.name}.json"
     for task in given.task or TASKS:
         photographs = given.photograph or list(PHOTOGRAPHS)
-        made = entries("as given", evaluate(task, as_given, photographs)) if task != "demosaic" else []
+        made = rows("as given", evaluate(task, as_given, photographs)) if task != "demosaic" else []
         for peer, settings in PEERS[task].items():
             print(task, peer, file=sys.stderr, flush=True)
-            made += entries(peer, best([evaluate(task, way, photographs) for way in settings]))
+            made += rows(peer, best([evaluate(task, way, photographs) for way in settings]))
         before = json.loads(file.read_text())["rows"] if file.exists() else []
         kept = [row for row in before if row["task"] != task]
         order = {name: place for place, name in enumerate(TASKS)}
         settings = {"photographs": photographs, "border": BORDER, "versions": {n: version(n) for n in PACKAGES}}
         save(given.name, settings, sorted(kept + made, key=lambda row: order[row["task"]]))
-        show(task, made)
-
-
-def show(task: str, made: list[dict[str, Any]]) -> None:
-    """Print the mean over the photographs of each peer and test."""
-    means = []
-    for test, peer in sorted(dict.fromkeys((row["test"], row["peer"]) for row in made)):
-        own = [row for row in made if (row["test"], row["peer"]) == (test, peer)]
-        psnr, ssim = (round(float(np.mean([row[name] for row in own])), 3) for name in ("psnr", "ssim"))
-        means.append({"test": test, "peer": peer, "PSNR": psnr, "SSIM": ssim})
-    table(task, means, ("test", "peer", "PSNR", "SSIM"))
+        by_test = sorted(made, key=lambda row: list(task_called(task).tests).index(row["test"]))
+        table(task, by_test, ("test", "peer", "psnr", "ssim"))
 
 
 if __name__ == "__main__":
