@@ -84,6 +84,7 @@ COLUMNS = {
         "same_water",
     ],
     "fir_to_iir_kernels": ["kernel", "order", "lines", "delay_0", "delay_1", "delay_2", "delay_3"],
+    "enhance_memory": ["file", "budget", "measured_max_MB", "said"],
     "imaging_peers": ["task", "test", "peer", "psnr", "ssim"],
     "peers": ["network", "size", "way", "seconds", "peak_MB", "added_MB", "largest_difference", "said"],
 }

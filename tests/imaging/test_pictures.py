@@ -208,3 +208,19 @@ def test_what_an_output_cant_hold_is_refused(tmp_path: Path) -> None:
             with pytest.raises(OutputError, match=words):
                 PictureSink(tmp_path / name, picture, 3, alpha_of=picture)
     assert [p.name for p in tmp_path.iterdir()] == ["in.png"]
+
+
+def test_a_georeference_stays(tmp_path: Path) -> None:
+    import rasterio
+    from affine import Affine
+
+    place = {"crs": "EPSG:32633", "transform": Affine(10, 0, 500000, 0, -10, 6000000)}
+    with rasterio.open(
+        tmp_path / "in.tif", "w", driver="GTiff", width=29, height=37, count=1, dtype="uint16", **place
+    ) as file:
+        file.write(pixels(1, "uint16")[None])
+    with Picture(tmp_path / "in.tif") as picture, PictureSink(tmp_path / "out.tif", picture, 1) as sink:
+        sink.write(0, picture.values(0, 37))
+    with rasterio.open(tmp_path / "out.tif") as file:
+        assert file.crs == place["crs"]
+        assert file.transform == place["transform"]

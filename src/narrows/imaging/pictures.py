@@ -97,7 +97,7 @@ class Picture:
         profile = dataset.tags(ns="COLOR_PROFILE").get("SOURCE_ICC_PROFILE")
         self.colour_profile: str | None = profile
         self.georeference: dict[str, Any] = {}
-        if dataset.crs is not None:
+        if dataset.crs is not None or not dataset.transform.is_identity:
             self.georeference = {"crs": dataset.crs, "transform": dataset.transform}
 
     def _colour_table(self) -> NDArray[np.uint8]:
