@@ -42,13 +42,15 @@ def _png16(path: Path, array: np.ndarray) -> None:
     colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     lines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in array)
 
+    _png(path, (width, height, 16, colour, 0, 0, 0), lines)
+
+
+def _png(path: Path, header: tuple[int, ...], lines: bytes) -> None:
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    head = struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
-    )
+    chunks = chunk(b"IHDR", struct.pack(">IIBBBBB", *header)) + chunk(b"IDAT", zlib.compress(lines))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks + chunk(b"IEND", b""))
 
 
 def whole(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
@@ -130,11 +132,7 @@ def test_few_bits_are_black_and_white_too(tmp_path: Path) -> None:
 
 def test_an_interlaced_image_is_counted_whole(tmp_path: Path) -> None:
     # Adam7 of one pixel: the passes after the first are empty.
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    content = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 1)) + chunk(b"IDAT", zlib.compress(b"\0\x80"))
-    (tmp_path / "i.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content + chunk(b"IEND", b""))
+    _png(tmp_path / "i.png", (1, 1, 8, 0, 0, 0, 1), b"\0\x80")
     assert read_header(tmp_path / "i.png").decoded_whole
     with Picture(tmp_path / "i.png") as picture:
         assert picture.decoder_bytes == 1
@@ -176,7 +174,14 @@ def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.tif").touch()
     Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "float.tif")
     Image.fromarray(pixels(4)).convert("CMYK").save(tmp_path / "cmyk.tif")
+    _png(tmp_path / "zero.png", (0, 5, 8, 0, 0, 0, 0), b"")
+    rows = bytearray((tmp_path / "good.jpg").read_bytes())
+    frame = rows.index(b"\xff\xc0")
+    rows[frame + 5 : frame + 7] = b"\0\0"
+    (tmp_path / "zero.jpg").write_bytes(rows)
     cases = {
+        "zero.png": r"the image is empty \(5 x 0 pixels\)",
+        "zero.jpg": r"the image is empty \(0 x 29 pixels\)",
         "none.png": "there is no such file",
         "cut.png": "damaged or cut short",
         "cut.jpg": "damaged or cut short",

@@ -33,7 +33,8 @@ def read_header(path: Path) -> Header:
     """Look at the first bytes of an image file, and along a PNG's chunks to see that none is missing.
 
     Raises:
-        InputError: there is no such file, it is empty, it is neither PNG nor JPEG nor TIFF, or a PNG is cut short.
+        InputError: there is no such file, it is empty, it is neither PNG nor JPEG nor TIFF, it has a size of zero, or
+            a PNG is cut short.
     """
     if path.is_dir():
         raise InputError(f"{path} is a folder; name an image")
@@ -45,7 +46,7 @@ def read_header(path: Path) -> Header:
             if start == b"\x89PNG\r\n\x1a\n":
                 return _png(path, file)
             if start[:3] == b"\xff\xd8\xff":
-                return _jpeg(file)
+                return _jpeg(path, file)
             if start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
                 return Header("TIFF", orientation=_orientation(file))
     except FileNotFoundError as error:
@@ -68,7 +69,9 @@ def _png(path: Path, file: BinaryIO) -> Header:
         if kind == b"IEND":
             return Header("PNG", interlaced, orientation)
         if kind == b"IHDR":
-            interlaced = file.read(length)[12:] == b"\1"
+            width, height, _, _, _, _, interlacing = struct.unpack(">II5B", file.read(length))
+            _check_size(path, height, width)
+            interlaced = interlacing != 0
         elif kind == b"eXIf":
             orientation = _orientation(io.BytesIO(file.read(length)))
         else:
@@ -76,7 +79,7 @@ def _png(path: Path, file: BinaryIO) -> Header:
         file.seek(4, os.SEEK_CUR)
 
 
-def _jpeg(file: BinaryIO) -> Header:
+def _jpeg(path: Path, file: BinaryIO) -> Header:
     file.seek(2)
     orientation = 1
     while True:
@@ -88,9 +91,16 @@ def _jpeg(file: BinaryIO) -> Header:
             if content[:6] == b"Exif\0\0":
                 orientation = _orientation(io.BytesIO(content[6:]))
         elif 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
+            _, height, width = struct.unpack(">BHH", file.read(5))
+            _check_size(path, height, width)
             return Header("JPEG", kind in (0xC2, 0xC6, 0xCA, 0xCE), orientation)
         else:
             file.seek(length - 2, os.SEEK_CUR)
+
+
+def _check_size(path: Path, height: int, width: int) -> None:
+    if not height or not width:
+        raise InputError(f"{path}: the image is empty ({height} x {width} pixels)")
 
 
 def _orientation(tiff: BinaryIO) -> int:
