@@ -26,6 +26,8 @@ from narrows.streaming.stream import stream
 
 __all__ = ["Enhanced", "enhance"]
 
+_LUMA = np.array([LUMA], np.float32)
+
 
 @dataclass(frozen=True)
 class Enhanced:
@@ -103,8 +105,8 @@ def enhance(
         stack.enter_context(raster_environment(cache))
         if missing:
             given[missing[0]] = _estimated_sigma(fault, picture)
-        held = cache + sink.resident_bytes + readers * picture.decoder_bytes
-        stream(core, _Planes(picture, fault, given, held), _Repaired(sink, fault, channels), memory=memory,
+        held = cache + sink.resident_bytes + readers * picture.decoder_bytes + picture.working_bytes
+        stream(core, _Planes(picture, fault, given, held), _Repaired(sink, picture, fault, channels), memory=memory,
                strip=strip, progress=progress)  # fmt: skip
         depth = 8 if format_of(output) == "JPEG" else picture.depth
         return Enhanced(
@@ -185,11 +187,11 @@ class _Planes:
 class _Repaired:
     """A row sink that takes the core's planes and hands on the repaired image's."""
 
-    def __init__(self, sink: PictureSink, task: Task, channels: int) -> None:
-        self._sink, self._task, self._channels = sink, task, channels
+    def __init__(self, sink: PictureSink, picture: Picture, task: Task, channels: int) -> None:
+        self._sink, self._picture = sink, picture
+        self._planes, self._grey = task.gives, channels < task.gives
 
     def write(self, start: int, rows: NDArray[Any]) -> None:
-        made = rows[: self._task.gives]
-        if self._channels < len(made):
-            made = np.tensordot(np.array(LUMA, np.float32), made, 1)[None]
-        self._sink.write(start, made)
+        for first, last in self._picture.chunks(start, start + rows.shape[1]):
+            part = rows[: self._planes, first - start : last - start]
+            self._sink.write(first, np.tensordot(_LUMA, part, 1) if self._grey else part)
