@@ -86,7 +86,7 @@ def read_model(
         raise InputError(f"'{text}' is no network: name a .pt2 file, package.module:factory or file.py:factory")
     model = _call(_factory(place, name), text, given)
     if weights is not None:
-        from narrows.water.loading import load_weights
+        from narrows.training.loading import load_weights
 
         load_weights(model, Path(weights))
     return model.eval()

@@ -160,7 +160,7 @@ def deepwatermap(weights: str | Path) -> WaterNetwork:
     import torch
 
     from narrows.networks.deepwatermap import deepwatermap_v2
-    from narrows.water.loading import load_weights
+    from narrows.training.loading import load_weights
 
     with torch.device("meta"):
         module = deepwatermap_v2()

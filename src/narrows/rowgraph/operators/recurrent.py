@@ -7,6 +7,7 @@ from math import prod
 
 import torch
 
+from narrows.layers.gated_iir import gated_rows
 from narrows.layers.line_coding import dpcm
 from narrows.layers.recursive import computed_in, filter_rows, vertical_iir
 from narrows.rowgraph.cutting import on_strips, overload
@@ -131,6 +132,12 @@ def filter_macs(call: Call) -> int:
     return prod(call.shape) * (call["numerator"].shape[1] + call["feedback"].shape[1])
 
 
+@multiplies("narrows.gated_iir.default")
+def gated_macs(call: Call) -> int:
+    """The row before times its gate, for each value."""
+    return prod(call.shape)
+
+
 @multiplies("narrows.dpcm.default")
 def coding_macs(call: Call) -> int:
     """A step's size times a code for each value."""
@@ -174,6 +181,41 @@ def recursive_filter(call: Call) -> Operator:
         state_bytes=order * row if down else 0,
         workspace=lambda rows: (extra * rows + order) * row,
         macs=filter_macs(call),
+        bitwise=False,
+    )
+
+
+@operator("narrows.gated_iir.default")
+def gated_filter(call: Call) -> Operator:
+    """A first-order recursion down the columns whose coefficients are an image too; its last row is carried on."""
+    x, gate = call["x"], call["gate"]
+    if x.rows is None or gate.rows is None or x.rows != gate.rows:
+        raise Refusal("a gated filter whose values and gates don't have their rows in the same place")
+    if x.axis.dim == 1:
+        raise Refusal("a gated filter for each row of its own; rows must be the last dimension but one")
+    down = x.axis.dim == 2
+    if down and x.axis.outer > 1:
+        raise Refusal("a gated filter over a batch and rows together")
+    wide = computed_in(call.dtype)
+    row = prod(call.shape) // max(x.axis.count, 1) * wide.itemsize
+
+    def carried(strip: Strip) -> torch.Tensor:
+        rows, gates = strip.inputs
+        y, last = gated_rows(rows, gates, strip.state.get("row") if down else None)
+        if down:
+            strip.state["row"] = last
+        return y
+
+    # Narrow numbers are filtered in float32: values, gates and result are copied.
+    extra = 0 if call.dtype is wide else 3
+    return Operator(
+        "gated_iir",
+        (x, gate),
+        carried,
+        x.rows,
+        state_bytes=row if down else 0,
+        workspace=lambda rows: (extra * rows + 1) * row,
+        macs=gated_macs(call),
         bitwise=False,
     )
 

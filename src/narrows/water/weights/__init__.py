@@ -40,7 +40,7 @@ def load(name: str = "default") -> nn.Module:
         InputError: where there are no weights of this name, or the file is not whole.
     """
     from narrows.networks.rowwise_water import rowwise_water
-    from narrows.water.loading import load_weights
+    from narrows.training.loading import load_weights
 
     model = rowwise_water()
     load_weights(model, path(name))
