@@ -447,6 +447,11 @@ def _gated_filter(rng: random.Random, shape: tuple[int, ...]) -> Drawn:
     return tensors, {}, {}
 
 
+@drawer("narrows.round_to_code.default")
+def _round_to_code(rng: random.Random, shape: tuple[int, ...]) -> Drawn:
+    return _image, {"bits": 4}, {}
+
+
 @drawer("narrows.dpcm.default")
 def _dpcm(rng: random.Random, shape: tuple[int, ...]) -> Drawn:
     coder = DPCM(CHANNELS, rng.randint(2, 6), rng.uniform(-3, -1), rng.uniform(0.5, 3), rng.randint(2, 8)).double()
