@@ -5,8 +5,8 @@
 
 Crops, noise and scores are those of `narrows.imaging.evaluation`. Every peer is told the fault exactly (sigma, gain,
 the blur's kernel). Wiener's balance and Richardson-Lucy's iterations are those, of a few, with the best mean PSNR on
-these very photographs, which favours the peers. A task's results are written as soon as they are there; tasks run
-before keep theirs.
+these very photographs, which favours the peers. A peer's results are written as soon as they are there; others that
+were run before keep theirs.
 
 Needs `benchmarks/requirements.txt`. The licence of `bm3d` allows nonprofit and noncommercial use only.
 """
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.metadata import version
@@ -81,19 +80,17 @@ def denoised(denoiser: Callable[[Pixels, float], Pixels], case: Case) -> Tensor:
 
 
 def stabilised(denoiser: Callable[[Pixels, float], Pixels], case: Case) -> Tensor:
-    """Denoise under the generalised Anscombe transform, after which the noise has one spread; each channel for itself.
+    """Denoise under the generalised Anscombe transform, after which the noise has one spread.
 
     The inverse is the algebraic one, unbiased for many photons.
     """
     gain, read = case.condition["gain"], case.condition["read"] / 255
-    channels = []
-    for channel in case.observed[0].double().numpy():
-        stable = 2 / gain * np.sqrt(np.maximum(gain * channel + 3 / 8 * gain**2 + read**2, 0))
-        # To about 0..1, in which the denoisers' own constants are meant; the spread is 1 before.
-        scale = stable.max()
-        made = denoiser(stable / scale, 1 / scale) * scale
-        channels.append(gain * ((made / 2) ** 2 - 1 / 8) - read**2 / gain)
-    return tensor(np.stack(channels, 2))
+    seen = pixels(case.observed)
+    stable = 2 / gain * np.sqrt(np.maximum(gain * seen + 3 / 8 * gain**2 + read**2, 0))
+    # To about 0..1, in which the denoisers' own constants are meant; the spread is 1 before.
+    scale = stable.max()
+    made = denoiser(stable / scale, 1 / scale) * scale
+    return tensor(gain * ((made / 2) ** 2 - 1 / 8) - read**2 / gain)
 
 
 def deconvolved(method: Callable[[Pixels, Pixels], Pixels], case: Case) -> Tensor:
@@ -136,13 +133,14 @@ DEBLURRERS: dict[str, list[Peer]] = {
     "Richardson-Lucy": [richardson_lucy(iterations) for iterations in (3, 6, 10, 20, 40)],
     "BM3D deblurring": [bm3d_deblurring()],
 }
+GIVEN: dict[str, list[Peer]] = {"as given": [as_given]}
 PEERS: Mapping[str, Mapping[str, list[Peer]]] = {
-    "denoise": {name: [partial(denoised, way)] for name, way in DENOISERS.items()},
-    "denoise-colour": {name: [partial(denoised, way)] for name, way in DENOISERS.items()},
-    "denoise-sensor": {f"Anscombe, {name}": [partial(stabilised, way)] for name, way in DENOISERS.items()},
-    "deblur-gaussian": DEBLURRERS,
-    "deblur-motion": DEBLURRERS,
-    "colourise": {},
+    "denoise": GIVEN | {name: [partial(denoised, way)] for name, way in DENOISERS.items()},
+    "denoise-colour": GIVEN | {name: [partial(denoised, way)] for name, way in DENOISERS.items()},
+    "denoise-sensor": GIVEN | {f"Anscombe, {name}": [partial(stabilised, way)] for name, way in DENOISERS.items()},
+    "deblur-gaussian": GIVEN | DEBLURRERS,
+    "deblur-motion": GIVEN | DEBLURRERS,
+    "colourise": GIVEN,
     "demosaic": {
         "OpenCV bilinear": [partial(opencv, "COLOR_BayerRGGB2RGB")],
         "OpenCV edge-aware": [partial(opencv, "COLOR_BayerRGGB2RGB_EA")],
@@ -157,53 +155,54 @@ PEERS: Mapping[str, Mapping[str, list[Peer]]] = {
 def best(ways: list[list[Score]]) -> list[Score]:
     """For each test, the scores of the setting with the best mean PSNR."""
     tests = dict.fromkeys(score.test for score in ways[0])
-
-    def mean(scores: list[Score], test: str) -> float:
-        return float(np.mean([score.psnr for score in scores if score.test == test]))
-
-    chosen = {test: max(ways, key=lambda scores, test=test: mean(scores, test)) for test in tests}
+    chosen = {test: max(ways, key=lambda scores, test=test: mean(scores, test, "psnr")) for test in tests}
     return [score for test in tests for score in chosen[test] if score.test == test]
 
 
-def entries(peer: str, scores: list[Score]) -> list[dict[str, Any]]:
+def mean(scores: list[Score], test: str, name: str) -> float:
+    return float(np.mean([getattr(score, name) for score in scores if score.test == test]))
+
+
+def rows(peer: str, scores: list[Score]) -> list[dict[str, Any]]:
+    """A row for each test: means over the photographs, and PSNR and SSIM on each."""
     return [
         {
-            "task": score.task, "test": score.test, "peer": peer, "photograph": score.photograph,
-            "psnr": round(score.psnr, 3), "ssim": round(score.ssim, 4),
+            "task": scores[0].task,
+            "test": test,
+            "peer": peer,
+            "psnr": round(mean(scores, test, "psnr"), 3),
+            "ssim": round(mean(scores, test, "ssim"), 4),
+            "each": {s.photograph: [round(s.psnr, 3), round(s.ssim, 4)] for s in scores if s.test == test},
         }
-        for score in scores
-    ]  # fmt: skip
+        for test in dict.fromkeys(score.test for score in scores)
+    ]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", action="append", choices=list(TASKS), help="may be repeated; all if left out")
+    parser.add_argument("--peer", action="append", help="may be repeated; all of the task if left out")
     parser.add_argument("--photograph", action="append", choices=list(PHOTOGRAPHS), help="may be repeated")
     parser.add_argument("--name", default="imaging_peers", help="of the results' file")
     given = parser.parse_args()
-    file = RESULTS / f"{given.name}.json"
+    photographs = given.photograph or list(PHOTOGRAPHS)
     for task in given.task or TASKS:
-        photographs = given.photograph or list(PHOTOGRAPHS)
-        made = entries("as given", evaluate(task, as_given, photographs)) if task != "demosaic" else []
         for peer, settings in PEERS[task].items():
-            print(task, peer, file=sys.stderr, flush=True)
-            made += entries(peer, best([evaluate(task, way, photographs) for way in settings]))
-        before = json.loads(file.read_text())["rows"] if file.exists() else []
-        kept = [row for row in before if row["task"] != task]
-        order = {name: place for place, name in enumerate(TASKS)}
-        settings = {"photographs": photographs, "border": BORDER, "versions": {n: version(n) for n in PACKAGES}}
-        save(given.name, settings, sorted(kept + made, key=lambda row: order[row["task"]]))
-        show(task, made)
+            if given.peer is None or peer in given.peer:
+                keep(given.name, photographs, rows(peer, best([evaluate(task, way, photographs) for way in settings])))
 
 
-def show(task: str, made: list[dict[str, Any]]) -> None:
-    """Print the mean over the photographs of each peer and test."""
-    means = []
-    for test, peer in sorted(dict.fromkeys((row["test"], row["peer"]) for row in made)):
-        own = [row for row in made if (row["test"], row["peer"]) == (test, peer)]
-        psnr, ssim = (round(float(np.mean([row[name] for row in own])), 3) for name in ("psnr", "ssim"))
-        means.append({"test": test, "peer": peer, "PSNR": psnr, "SSIM": ssim})
-    table(task, means, ("test", "peer", "PSNR", "SSIM"))
+def keep(name: str, photographs: list[str], made: list[dict[str, Any]]) -> None:
+    """Put the rows of one peer and task into the results in the place of earlier ones, and print them."""
+    file = RESULTS / f"{name}.json"
+    before = json.loads(file.read_text())["rows"] if file.exists() else []
+    kept = [row for row in before if (row["task"], row["peer"]) != (made[0]["task"], made[0]["peer"])]
+    tests = {(task, test): place for place, (task, test) in enumerate((t, u) for t in TASKS for u in TASKS[t].tests)}
+    order = {(task, peer): place for task in TASKS for place, peer in enumerate(PEERS[task])}
+    ordered = sorted(kept + made, key=lambda row: (tests[row["task"], row["test"]], order[row["task"], row["peer"]]))
+    settings = {"photographs": photographs, "border": BORDER, "versions": {n: version(n) for n in PACKAGES}}
+    save(name, settings, ordered)
+    table(made[0]["task"], made, ("test", "peer", "psnr", "ssim"))
 
 
 if __name__ == "__main__":

@@ -84,6 +84,8 @@ COLUMNS = {
         "same_water",
     ],
     "fir_to_iir_kernels": ["kernel", "order", "lines", "delay_0", "delay_1", "delay_2", "delay_3"],
+    "enhance_memory": ["file", "budget", "measured_max_MB", "said"],
+    "imaging_peers": ["task", "test", "peer", "psnr", "ssim"],
     "peers": ["network", "size", "way", "seconds", "peak_MB", "added_MB", "largest_difference", "said"],
 }
 SCRIPTS = {
@@ -91,6 +93,7 @@ SCRIPTS = {
     "prediction": "prediction.py judge --profile profile.json",
     "memory_maps": "memory.py --maps --networks dilated --name memory_maps",
 }
+DIGITS = {"psnr": 2, "ssim": 3}
 MARK = re.compile(r"(<!-- benchmark (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -105,7 +108,7 @@ def as_markdown(name: str, results: Path = RESULTS) -> str:
     lines = [
         "| " + " | ".join(_heading(column) for column in columns) + " |",
         "|" + "|".join("---" for _ in columns) + "|",
-        *("| " + " | ".join(_cell(row.get(column)) for column in columns) + " |" for row in found["rows"]),
+        *("| " + " | ".join(_cell(row.get(column), column) for column in columns) + " |" for row in found["rows"]),
     ]
     machine = found["machine"]
     lines += [
@@ -118,12 +121,15 @@ def as_markdown(name: str, results: Path = RESULTS) -> str:
 
 def _heading(column: str) -> str:
     words = {"us_per_row": "µs per row", "seconds_median": "seconds", "measured_max_MB": "measured MB", "said": ""}
+    words |= {"psnr": "PSNR (dB)", "ssim": "SSIM"}
     return words.get(column, column.replace("_", " "))
 
 
-def _cell(value: Any) -> str:
+def _cell(value: Any, column: str) -> str:
     if value is None:
         return ""
+    if column in DIGITS:
+        return f"{value:.{DIGITS[column]}f}"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return str(value).replace("|", "\\|")
     if isinstance(value, int):

@@ -42,13 +42,15 @@ def _png16(path: Path, array: np.ndarray) -> None:
     colour = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
     lines = b"".join(b"\0" + row.astype(">u2").tobytes() for row in array)
 
+    _png(path, (width, height, 16, colour, 0, 0, 0), lines)
+
+
+def _png(path: Path, header: tuple[int, ...], lines: bytes) -> None:
     def chunk(kind: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
-    head = struct.pack(">IIBBBBB", width, height, 16, colour, 0, 0, 0)
-    path.write_bytes(
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(lines)) + chunk(b"IEND", b"")
-    )
+    chunks = chunk(b"IHDR", struct.pack(">IIBBBBB", *header)) + chunk(b"IDAT", zlib.compress(lines))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunks + chunk(b"IEND", b""))
 
 
 def whole(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
@@ -130,11 +132,7 @@ def test_few_bits_are_black_and_white_too(tmp_path: Path) -> None:
 
 def test_an_interlaced_image_is_counted_whole(tmp_path: Path) -> None:
     # Adam7 of one pixel: the passes after the first are empty.
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    content = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 1)) + chunk(b"IDAT", zlib.compress(b"\0\x80"))
-    (tmp_path / "i.png").write_bytes(b"\x89PNG\r\n\x1a\n" + content + chunk(b"IEND", b""))
+    _png(tmp_path / "i.png", (1, 1, 8, 0, 0, 0, 1), b"\0\x80")
     assert read_header(tmp_path / "i.png").decoded_whole
     with Picture(tmp_path / "i.png") as picture:
         assert picture.decoder_bytes == 1
@@ -149,13 +147,21 @@ def test_orientation_and_profile(tmp_path: Path) -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     Image.fromarray(pixels(3)).save(tmp_path / "in.jpg", exif=exif, icc_profile=profile)
     Image.fromarray(pixels(3)).save(tmp_path / "in.png", exif=exif, icc_profile=profile)
-    for name in ("in.jpg", "in.png"):
+    Image.fromarray(pixels(3)).save(tmp_path / "in.tif", exif=exif, icc_profile=profile)
+    for name in ("in.jpg", "in.png", "in.tif"):
         assert read_header(tmp_path / name).orientation == 6
         for out in ("out.png", "out.jpg", "out.tif"):
             with Picture(tmp_path / name) as picture, PictureSink(tmp_path / out, picture, 3, overwrite=True) as sink:
                 sink.write(0, picture.values(0, 37))
             with Image.open(tmp_path / out) as image:
                 assert image.info["icc_profile"] == profile
+        with (
+            Picture(tmp_path / name) as picture,
+            PictureSink(tmp_path / "grey.png", picture, 1, overwrite=True) as sink,
+        ):
+            sink.write(0, picture.values(0, 37)[:1])
+        with Image.open(tmp_path / "grey.png") as image:
+            assert "icc_profile" not in image.info
 
 
 def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
@@ -168,7 +174,14 @@ def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.tif").touch()
     Image.fromarray(np.zeros((4, 4), np.float32)).save(tmp_path / "float.tif")
     Image.fromarray(pixels(4)).convert("CMYK").save(tmp_path / "cmyk.tif")
+    _png(tmp_path / "zero.png", (0, 5, 8, 0, 0, 0, 0), b"")
+    rows = bytearray((tmp_path / "good.jpg").read_bytes())
+    frame = rows.index(b"\xff\xc0")
+    rows[frame + 5 : frame + 7] = b"\0\0"
+    (tmp_path / "zero.jpg").write_bytes(rows)
     cases = {
+        "zero.png": r"the image is empty \(5 x 0 pixels\)",
+        "zero.jpg": r"the image is empty \(0 x 29 pixels\)",
         "none.png": "there is no such file",
         "cut.png": "damaged or cut short",
         "cut.jpg": "damaged or cut short",
@@ -200,3 +213,19 @@ def test_what_an_output_cant_hold_is_refused(tmp_path: Path) -> None:
             with pytest.raises(OutputError, match=words):
                 PictureSink(tmp_path / name, picture, 3, alpha_of=picture)
     assert [p.name for p in tmp_path.iterdir()] == ["in.png"]
+
+
+def test_a_georeference_stays(tmp_path: Path) -> None:
+    import rasterio
+    from affine import Affine
+
+    place = {"crs": "EPSG:32633", "transform": Affine(10, 0, 500000, 0, -10, 6000000)}
+    with rasterio.open(
+        tmp_path / "in.tif", "w", driver="GTiff", width=29, height=37, count=1, dtype="uint16", **place
+    ) as file:
+        file.write(pixels(1, "uint16")[None])
+    with Picture(tmp_path / "in.tif") as picture, PictureSink(tmp_path / "out.tif", picture, 1) as sink:
+        sink.write(0, picture.values(0, 37))
+    with rasterio.open(tmp_path / "out.tif") as file:
+        assert file.crs == place["crs"]
+        assert file.transform == place["transform"]

@@ -26,6 +26,7 @@ __all__ = ["FORMATS", "Picture", "PictureSink", "format_of"]
 FORMATS = {".png": "PNG", ".tif": "GTiff", ".tiff": "GTiff", ".jpg": "JPEG", ".jpeg": "JPEG"}
 """GDAL's driver for each ending that an output may have."""
 _CHUNK = 2**20
+"""Bytes of the six float32 planes of the rows that are read, or written, at once."""
 _BLOCK = 64
 """Rows and columns of a tile of what is written: low, for a row of tiles is held."""
 
@@ -97,7 +98,7 @@ class Picture:
         profile = dataset.tags(ns="COLOR_PROFILE").get("SOURCE_ICC_PROFILE")
         self.colour_profile: str | None = profile
         self.georeference: dict[str, Any] = {}
-        if dataset.crs is not None:
+        if dataset.crs is not None or not dataset.transform.is_identity:
             self.georeference = {"crs": dataset.crs, "transform": dataset.transform}
 
     def _colour_table(self) -> NDArray[np.uint8]:
@@ -132,13 +133,18 @@ class Picture:
 
     @property
     def _chunk_rows(self) -> int:
-        return max(1, _CHUNK // self.row_bytes)
+        return max(1, _CHUNK // (24 * self.width))
+
+    @property
+    def working_bytes(self) -> int:
+        """Bytes that converting rows takes besides what comes of it, in reading and in writing together."""
+        return 4 * max(_CHUNK, 24 * self.width)
 
     def chunks(self, start: int, stop: int) -> list[tuple[int, int]]:
-        """Rows [start, stop) cut to about a megabyte each.
+        """Rows [start, stop) cut to a few at a time.
 
-        In a file that stores its channels together, reading many rows one channel after the other would decode them
-        again for each.
+        Converting them all at once would take several times their memory; and in a file that stores its channels
+        together, reading many rows one channel after the other would decode them again for each.
         """
         step = self._chunk_rows
         return [(row, min(row + step, stop)) for row in range(start, stop, step)]
@@ -178,7 +184,8 @@ class Picture:
 
 
 class PictureSink(StagedSink):
-    """Writes rows of display values as a PNG, TIFF or JPEG; alpha, depth and colour profile are `like`'s.
+    """Writes rows of display values as a PNG, TIFF or JPEG; alpha, depth and (where grey stays grey or colour
+    colour) colour profile are `like`'s.
 
     The rows go to a tiled TIFF beside the output first; PNG and JPEG are made of it at the end, row by row. The file
     appears at `path` when the block ends well.
@@ -232,11 +239,10 @@ class PictureSink(StagedSink):
             tiles, str(path), width=like.width, height=like.height, count=count, dtype=self._dtype,
             profile=profile, block=_BLOCK,
         )  # fmt: skip
-        if like.colour_profile is not None:
+        if like.colour_profile is not None and channels == like.channels:
             # As a tag: rasterio puts the values of creation options into capitals. PNG and JPEG take it from the TIFF.
             writer.dataset.update_tags(ns="COLOR_PROFILE", SOURCE_ICC_PROFILE=like.colour_profile)
         super().__init__(path, writer, tiles, final, final.with_name(final.name + ".aux.xml"))
-        self._chunks = like.chunks
 
     @property
     def cache_bytes(self) -> int:
@@ -244,13 +250,15 @@ class PictureSink(StagedSink):
         return self.resident_bytes + _BLOCK * _BLOCK * 16
 
     def write(self, start: int, rows: NDArray[Any]) -> None:
-        """Take rows (channels, n, width) of display values; what is below 0 or above 1 is clipped."""
-        for first, last in self._chunks(start, start + rows.shape[1]):
-            part = np.clip(rows[:, first - start : last - start], 0, 1) * np.float32(self._white)
-            stored = np.rint(part).astype(self._dtype)
-            if self._alpha is not None:
-                stored = np.concatenate([stored, self._alpha.alpha_rows(first, last)])
-            self._writer.write(first, stored)
+        """Take rows (channels, n, width) of display values; what is below 0 or above 1 is clipped. Give few at a time:
+        it takes as much memory again (see `Picture.chunks`).
+        """
+        values = np.clip(rows, 0, 1)
+        values *= np.float32(self._white)
+        stored = np.rint(values, out=values).astype(self._dtype)
+        if self._alpha is not None:
+            stored = np.concatenate([stored, self._alpha.alpha_rows(start, start + rows.shape[1])])
+        self._writer.write(start, stored)
 
     def _finish(self) -> Path:
         tiles, final = self._staged[:2]

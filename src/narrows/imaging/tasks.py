@@ -16,7 +16,8 @@ stored) from 0 to 1, except that noise is not clipped.
 | demosaic | red, green, blue where measured, else 0 | row's parity | column's parity | mosaic | colour |
 
 Sigma and read noise are divided by 255 in their planes. Sensor noise is the photons' and the amplifier's (Foi,
-Trimeche, Katkovnik, Egiazarian, IEEE TIP 2008): y = g Poisson(x / g) + n, n normal with the read noise's spread.
+Trimeche, Katkovnik, Egiazarian, IEEE TIP 2008): y = g Poisson(x / g) + n, n normal with the read noise's spread, where
+values are taken to be proportional to the light, as a raw image's are.
 """
 
 from __future__ import annotations
