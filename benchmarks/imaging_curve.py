@@ -119,9 +119,11 @@ def collect(runs: Path, bits: int) -> list[dict[str, Any]]:
                 "gated": arguments.get("gated", False),
                 "order": arguments.get("order", 1),
                 "states": list(arguments["states"]),
+                "filter": _filter(arguments),
                 "look_ahead": arguments["look_ahead"],
                 "delay": lines.delay - 1,
                 "line_bits": lines.bytes * 8,
+                "Mbit": round(lines.bytes * 8 / 1e6, 3),
                 "psnr": _mean([s.psnr for s in scores]),
                 "ssim": _mean([s.ssim for s in scores]),
                 "psnr_float": _mean([s["psnr"] for s in found["scores"]]),
@@ -133,6 +135,11 @@ def collect(runs: Path, bits: int) -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _filter(arguments: dict[str, Any]) -> str:
+    kind = "gated" if arguments.get("gated") else "linear"
+    return f"{kind}, order {arguments.get('order', 1)}" if arguments["vertical"] == "iir" else f"{kind}, 5 rows"
 
 
 def _mean(values: list[float]) -> float:

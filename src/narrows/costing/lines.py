@@ -5,8 +5,8 @@ a step is over: those that a later row still needs. Where a step makes several r
 come one after the other, and those that wait for the last of them are booked too. A 5 x 1 convolution keeps 4.
 
 Hardware codes a skip line before it waits, while the schedule makes everything as late as it can. So a coder
-(`narrows.layers.line_coding`), and what leads to it alone, is taken to run as soon as its input is there; what waits behind it
-is booked at the coder's own bits.
+(`narrows.layers.line_coding`), and what leads to it alone, is taken to run as soon as its input is there, and what
+waits behind it is booked at the coder's own bits.
 
 An operator that needs all rows (a barrier) ends a stage: what it reads is made as the image comes in, what follows once
 it is through. It takes rows as they come if it only sums, averages or compares them; every other value that waits for

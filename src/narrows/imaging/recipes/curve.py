@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Generator, Tensor
 
 from narrows.imaging.evaluation import evaluate
 from narrows.imaging.tasks import grey
 from narrows.imaging.training import Settings, leaf_pool, train
+from narrows.imaging.weights import save
 from narrows.networks.imaging_core import ImagingCore, imaging_core
 
 __all__ = ["SIGMA", "core_of", "noisy", "train_point"]
@@ -60,9 +60,8 @@ def train_point(configuration: Mapping[str, Any], out: Path, settings: Settings,
             if score.test == "sigma 25"
         ],
     }
-    tensors = {name: tensor.contiguous() for name, tensor in core.state_dict().items()}
-    made_with = json.dumps({"in_channels": 1, "out_channels": 1, **configuration})
-    save_file(tensors, out / "core.safetensors", {"task": "denoise-grey-25", "configuration": made_with})
+    made_with = {"in_channels": 1, "out_channels": 1, **configuration}
+    save(core, out / "core.safetensors", "denoise-grey-25", made_with)
     (out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
     return result
 

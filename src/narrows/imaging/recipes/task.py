@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
 from narrows.imaging.evaluation import evaluate
 from narrows.imaging.recipes.curve import core_of
 from narrows.imaging.tasks import TASKS, task_called
 from narrows.imaging.training import Settings, leaf_pool, train
+from narrows.imaging.weights import save
 
 __all__ = ["CORE", "train_task"]
 
@@ -59,8 +59,7 @@ def train_task(
             for s in scores
         ],
     }
-    tensors = {key: tensor.contiguous() for key, tensor in core.state_dict().items()}
-    save_file(tensors, out / f"{name}.safetensors", {"task": name, "configuration": json.dumps(made_with)})
+    save(core, out / f"{name}.safetensors", name, made_with)
     (out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
     return result
 
