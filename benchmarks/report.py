@@ -92,6 +92,10 @@ COLUMNS = {
         *("ece", "ece_middle", "clear_unobserved_share", "seconds"),
     ],
     "enhance_memory": ["file", "budget", "measured_max_MB", "said"],
+    "imaging_curve": [
+        *("vertical", "filter", "states", "look_ahead", "delay", "Mbit", "psnr", "psnr_float", "ssim"),
+        *("macs_a_pixel", "parameters"),
+    ],
     "imaging_peers": ["task", "test", "peer", "psnr", "ssim"],
     "peers": ["network", "size", "way", "seconds", "peak_MB", "added_MB", "largest_difference", "said"],
 }

@@ -8,6 +8,7 @@ from tests.costing.networks import REFERENCES, Classifier, Recurrent
 from torch import nn
 
 import narrows
+from narrows.layers.line_coding import DPCM, ChannelCompressor, Quantiser
 
 
 @pytest.mark.parametrize(
@@ -46,6 +47,26 @@ def test_skip_waits_for_its_branch():
     assert (image.lines, image.window, image.waiting) == (2, 2, 0)
     assert (between.lines, between.window, between.waiting) == (2, 2, 0)
     assert report.totals["delay_rows"] == 3 and report.field.rows == 5 and report.field.below == 2
+
+
+class CodedSkip(nn.Module):
+    def __init__(self, coder):
+        super().__init__()
+        self.branch = nn.Conv2d(4, 4, (7, 1), padding=(3, 0))
+        self.skip = ChannelCompressor(4, coder)
+
+    def forward(self, x):
+        return self.skip(torch.relu(x)) + self.branch(x)
+
+
+@pytest.mark.parametrize("coder", [Quantiser(2, 5), DPCM(2, 3, first_bits=7)], ids=["quantiser", "dpcm"])
+def test_a_skip_line_waits_as_its_coder_stores_it(coder):
+    report = narrows.cost(CodedSkip(coder).eval(), 30, 10, bits=16)
+    kept = {buffer.operator: (buffer.lines, buffer.bytes) for buffer in report.lines.buffers}
+    # The branch's window keeps 6 rows of 4 channels; its centre, row t - 3, waits as codes.
+    stored = coder.stored_bits(10, 3)
+    assert kept.pop("input") == (6, 6 * 4 * 10 * 2)
+    assert list(kept.values()) == [(3, -(-stored // 8))]
 
 
 def test_barrier_waits_for_all_rows_and_keeps_what_waits_for_it():

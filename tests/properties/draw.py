@@ -436,6 +436,22 @@ def _recursive_filter(rng: random.Random, shape: tuple[int, ...]) -> Drawn:
     return tensors, settings, weights
 
 
+@drawer("narrows.gated_iir.default")
+def _gated_filter(rng: random.Random, shape: tuple[int, ...]) -> Drawn:
+    across, lowest = rng.random() < 0.2, rng.choice([0.0, -1.0])
+
+    def tensors(m: Any, x: torch.Tensor) -> list[Any]:
+        x = x.transpose(2, 3) if across else x
+        return [x, (x * 0.9).clamp(lowest, 0.9)]
+
+    return tensors, {}, {}
+
+
+@drawer("narrows.round_to_code.default")
+def _round_to_code(rng: random.Random, shape: tuple[int, ...]) -> Drawn:
+    return _image, {"bits": 4}, {}
+
+
 @drawer("narrows.dpcm.default")
 def _dpcm(rng: random.Random, shape: tuple[int, ...]) -> Drawn:
     coder = DPCM(CHANNELS, rng.randint(2, 6), rng.uniform(-3, -1), rng.uniform(0.5, 3), rng.randint(2, 8)).double()

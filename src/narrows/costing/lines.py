@@ -4,6 +4,10 @@ It follows the schedule of the row graph with one row for each step, and books t
 a step is over: those that a later row still needs. Where a step makes several rows of a value (a stride follows), they
 come one after the other, and those that wait for the last of them are booked too. A 5 x 1 convolution keeps 4.
 
+Hardware codes a skip line before it waits, while the schedule makes everything as late as it can. So a coder
+(`narrows.layers.line_coding`), and what leads to it alone, is taken to run as soon as its input is there, and what
+waits behind it is booked at the coder's own bits.
+
 An operator that needs all rows (a barrier) ends a stage: what it reads is made as the image comes in, what follows once
 it is through. It takes rows as they come if it only sums, averages or compares them; every other value that waits for
 it is kept whole.
@@ -42,6 +46,7 @@ def line_costs(graph: RowGraph, bits: int) -> Lines | str:
         node = graph.nodes[index]
         window = min(lines, _window(graph, node))
         elements = node.nbytes // node.itemsize // max(node.height, 1)
+        row_bits = elements * bits if node.coded_bits is None else node.coded_bits
         buffers.append(
             LineBuffer(
                 name=node.name,
@@ -52,7 +57,7 @@ def line_costs(graph: RowGraph, bits: int) -> Lines | str:
                 lines=lines,
                 window=window,
                 waiting=lines - window,
-                bytes=-(-lines * elements * bits // 8),
+                bytes=-(-lines * row_bits // 8),
             )
         )
     buffers.sort(key=lambda buffer: (-buffer.bytes, buffer.name))
@@ -104,6 +109,7 @@ def _kept(graph: RowGraph, levels: list[int]) -> dict[int, int]:
     done = [0] * len(graph.nodes)
     kept: dict[int, int] = {}
     readers = _readers(graph)
+    early = _coders(graph)
     for stage in range(max(levels, default=0) + 1):
         ends = {index for index in graph.outputs if levels[index] == stage}
         for node in graph.nodes:
@@ -118,6 +124,12 @@ def _kept(graph: RowGraph, levels: list[int]) -> dict[int, int]:
                     several += [(step.node, rows) for rows in range(done[step.node] + 1, step.stop)]
                     done[step.node] = step.stop
                     changed.update((step.node, *graph.nodes[step.node].inputs))
+            for index in early:
+                node = graph.nodes[index]
+                ready = min(done[source] for source, need in zip(node.inputs, node.needs, strict=True) if need)
+                if ready > done[index]:
+                    done[index] = ready
+                    changed.update((index, *node.inputs))
             for index in changed:
                 first = done[index]
                 for reader, need, takes in readers[index]:
@@ -130,6 +142,22 @@ def _kept(graph: RowGraph, levels: list[int]) -> dict[int, int]:
                 if first < rows:
                     kept[index] = max(kept.get(index, 0), rows - first)
     return kept
+
+
+def _coders(graph: RowGraph) -> list[int]:
+    """Coders, and what makes their inputs row by row for them alone; in order."""
+    consumers = graph.consumers()
+    found: set[int] = set()
+    for coder in graph.nodes:
+        node, alone = coder, coder.coded_bits is not None
+        while alone and node.rows is not None:
+            needs = [(source, need) for source, need in zip(node.inputs, node.needs, strict=True) if need is not None]
+            if len(needs) != 1 or not isinstance(needs[0][1], Same):
+                break
+            found.add(node.index)
+            node = graph.nodes[needs[0][0]]
+            alone = len(consumers[node.index]) == 1
+    return sorted(found)
 
 
 def _wanted(need: RowNeed, rows: int, made: int) -> int:

@@ -86,18 +86,6 @@ class _LineCoder(nn.Module, ABC):
         return self.values(torch.stack(codes, 1).view(batch, rows, channels, columns).permute(0, 2, 1, 3))
 
 
-class _Round(torch.autograd.Function):
-    """Rounds; its gradient is that of the identity."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        return torch.round(x)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return grad
-
-
 class Quantiser(_LineCoder):
     """Every value by itself, to one of ``2 ** bits`` levels from `low` to `high`: (N, C, H, W) to the same.
 
@@ -138,7 +126,7 @@ class Quantiser(_LineCoder):
         return places * self.log_step.exp()[:, None, None] + self.low[:, None, None]
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._levels(_Round.apply(self._places(x)))
+        return self._levels(round_to_code(self._places(x), self.bits))
 
     def extra_repr(self) -> str:
         return f"{self.channels}, bits={self.bits}"
@@ -284,6 +272,20 @@ def dpcm_codes(x: Tensor, steps: Tensor, low: Tensor, high: Tensor, first_bits: 
         codes.append(code)
         made.append(_held(made[-1] + _looked_up(steps, code), low, high))
     return torch.stack(made, 3), torch.stack(codes, 3)
+
+
+@torch.library.custom_op("narrows::round_to_code", mutates_args=())
+def round_to_code(x: Tensor, bits: int) -> Tensor:
+    """x rounded, where it lies between 0 and 2 ** bits - 1: a code of so many bits. Its gradient is the identity's."""
+    return torch.round(x)
+
+
+@round_to_code.register_fake
+def _(x: Tensor, bits: int) -> Tensor:
+    return torch.empty_like(x)
+
+
+round_to_code.register_autograd(lambda ctx, grad: (grad, None))
 
 
 @torch.library.custom_op("narrows::dpcm", mutates_args=())

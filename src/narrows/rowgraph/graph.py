@@ -61,6 +61,7 @@ class Node:
         discarded: rows made in part and thrown away when making rows [start, stop).
         macs: multiply-accumulates for the whole value.
         bitwise: a strip equals the same rows of the full frame to the bit in float32.
+        coded_bits: bits of one row where the value is a code that hardware would store as such, or None.
         module: path of the module it came from, e.g. ``"encoder.0.conv"``.
         source: innermost line outside torch, ``"file.py:12"``, or None.
         target: the ATen name.
@@ -88,6 +89,7 @@ class Node:
     discarded: Callable[[int, int], int] | None = field(default=None, repr=False, compare=False)
     macs: int = 0
     bitwise: bool = True
+    coded_bits: int | None = None
     module: str = ""
     source: str | None = None
     target: str = ""

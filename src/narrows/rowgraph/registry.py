@@ -106,6 +106,7 @@ class Operator:
     discarded: Callable[[int, int], int] | None = None
     macs: int = 0
     bitwise: bool = True
+    coded_bits: int | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
     def row_needs(self) -> tuple[RowNeed | None, ...]:

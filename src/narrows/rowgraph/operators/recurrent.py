@@ -230,6 +230,7 @@ def differential_coding(call: Call) -> Operator:
         raise Refusal("a coder along the rows; rows must be the last dimension but one")
     first_bits = int(call["first_bits"])
     row = prod(call.shape) // max(x.axis.count, 1)
+    lines, bits = row // max(call.shape[3], 1), tables[0].shape[1].bit_length()
 
     def coded(strip: Strip) -> torch.Tensor:
         result: torch.Tensor = dpcm(*strip.inputs, first_bits)
@@ -244,4 +245,26 @@ def differential_coding(call: Call) -> Operator:
         needs=(Same(x.axis.count), None, None, None),
         workspace=lambda rows: rows * row * (3 * call.dtype.itemsize + 16),
         macs=coding_macs(call),
+        coded_bits=lines * first_bits + (row - lines) * bits if x.axis.dim == 2 else None,
+    )
+
+
+@multiplies("narrows.round_to_code.default")
+def rounding_macs(call: Call) -> int:
+    """None: a rounding."""
+    return 0
+
+
+@operator("narrows.round_to_code.default")
+def rounding(call: Call) -> Operator:
+    """Rounding to the whole numbers that a quantiser stores."""
+    x = call["x"]
+    row = prod(call.shape) // max(x.rows.count, 1) if x.rows else 0
+    bits = int(call["bits"])
+    return Operator(
+        "round_to_code",
+        (x,),
+        lambda strip: torch.round(strip.inputs[0]),
+        x.rows,
+        coded_bits=row * bits,
     )

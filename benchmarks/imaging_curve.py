@@ -1,0 +1,215 @@
+"""Quality against lines kept and lines waited for: the imaging core and its twins, grey images, noise of sigma 25.
+
+    python benchmarks/imaging_curve.py train --runs runs/curve     # each point once; interrupted, it goes on
+    python benchmarks/imaging_curve.py collect --runs runs/curve   # results/imaging_curve.json and the figure
+
+Several `train` may share a folder: each takes the next point that nobody has. All points are trained alike
+(`narrows.imaging.training.Settings`), on dead-leaves images, and scored on real photographs. Bits of line buffer are
+those of `narrows.costing.lines` at 1920 columns and the width at which the lines were rounded when scored.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from common import save, table
+from fixed_lines import fixed_lines
+from safetensors.torch import load_file
+
+HEIGHT, COLUMNS = 64, 1920
+FIGURE = Path(__file__).resolve().parents[1] / "docs" / "figures" / "imaging_curve.svg"
+# With 12 and 24 states the recursive core keeps a quarter of its twin's bits, the lines of the image included.
+FULL, HALF, QUARTER, DOUBLE, LESS = (16, 32), (8, 16), (4, 8), (32, 64), (12, 24)
+BASE: dict[str, Any] = {"widths": (16, 32), "blocks": (1, 3), "stem": 32, "fold": 2}
+
+
+def _point(vertical: str, look_ahead: int = 0, states: tuple[int, int] = FULL, **more: Any) -> dict[str, Any]:
+    return {**BASE, "vertical": vertical, "look_ahead": look_ahead, "states": states, **more}
+
+
+def points() -> dict[str, dict[str, Any]]:
+    """Every point by name: the core's arguments. The most telling first."""
+    found: dict[str, dict[str, Any]] = {}
+
+    def add(vertical: str, look_ahead: int, states: tuple[int, int] = FULL, **more: Any) -> None:
+        name = f"{vertical}_d{look_ahead}_s{states[0]}" + "".join(f"_{k}{v}" for k, v in more.items())
+        found[name.replace("_gatedTrue", "_gated").replace(" ", "")] = _point(vertical, look_ahead, states, **more)
+
+    for look_ahead in (4, 0):
+        add("iir", look_ahead, gated=True)
+        add("causal", look_ahead, gated=True)
+        add("iir", look_ahead)
+    add("symmetric", 0, gated=True)
+    add("symmetric", 0)
+    for look_ahead in (4, 0):
+        add("causal", look_ahead, QUARTER, gated=True)
+        add("iir", look_ahead, LESS, gated=True)
+        add("causal", look_ahead)
+        add("iir", look_ahead, DOUBLE, gated=True)
+    add("iir", 4, order=2)
+    for look_ahead in (4, 0):
+        add("causal", look_ahead, HALF, gated=True)
+        add("iir", look_ahead, HALF, gated=True)
+    for look_ahead in (8, 2, 1):
+        add("iir", look_ahead, gated=True)
+        add("causal", look_ahead, gated=True)
+        add("causal", look_ahead, QUARTER, gated=True)
+    for look_ahead in (8, 2, 1):
+        add("iir", look_ahead, DOUBLE, gated=True)
+        add("iir", look_ahead, HALF, gated=True)
+        add("causal", look_ahead, HALF, gated=True)
+    add("symmetric", 0, HALF, gated=True)
+    add("symmetric", 0, QUARTER, gated=True)
+    return found
+
+
+def train(runs: Path, leaves: Path | None, limit: int) -> None:
+    """Train the points that have no result yet, one after the other."""
+    runs.mkdir(parents=True, exist_ok=True)
+    for name, core in list(points().items())[:limit]:
+        folder = runs / name
+        folder.mkdir(exist_ok=True)
+        with (folder / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            if (folder / "result.json").exists():
+                continue
+            command = [sys.executable, "-m", "narrows.imaging.recipes.curve", "--out", str(folder)]
+            command += ["--core", json.dumps(core)]
+            command += ["--leaves", str(leaves)] if leaves is not None else []
+            with (folder / "log").open("a") as log:
+                subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=True, env={**os.environ})
+
+
+def collect(runs: Path, bits: int) -> list[dict[str, Any]]:
+    """Every finished point: scores with lines of `bits`, what is kept, waited for and computed."""
+    from narrows.costing.lines import line_costs
+    from narrows.imaging.dead_leaves import dead_leaves
+    from narrows.imaging.evaluation import evaluate
+    from narrows.imaging.recipes.curve import core_of, noisy
+    from narrows.streaming.capturing import captured
+
+    clean = dead_leaves(4, 192, 192, seed=99)
+    images, _ = noisy(clean, torch.Generator().manual_seed(0))
+    rows = []
+    for name, arguments in points().items():
+        folder = runs / name
+        if not (folder / "result.json").exists():
+            continue
+        found = json.loads((folder / "result.json").read_text())
+        core = core_of(found["configuration"]).eval()
+        core.load_state_dict(load_file(folder / "core.safetensors"))
+        with fixed_lines(core, images, bits) as fixed:
+            scores = [s for s in evaluate("denoise", lambda case, c=fixed: c(case.observed)) if s.test == "sigma 25"]
+        graph = captured(core, [(1, 1, HEIGHT, COLUMNS)], [torch.float32])
+        lines = line_costs(graph, bits)
+        assert not isinstance(lines, str)
+        rows.append(
+            {
+                "name": name,
+                "vertical": arguments["vertical"],
+                "gated": arguments.get("gated", False),
+                "order": arguments.get("order", 1),
+                "states": list(arguments["states"]),
+                "filter": _filter(arguments),
+                "look_ahead": arguments["look_ahead"],
+                "delay": lines.delay - 1,
+                "line_bits": lines.bytes * 8,
+                "Mbit": round(lines.bytes * 8 / 1e6, 3),
+                "psnr": _mean([s.psnr for s in scores]),
+                "ssim": _mean([s.ssim for s in scores]),
+                "psnr_float": _mean([s["psnr"] for s in found["scores"]]),
+                "macs_a_pixel": round(sum(node.macs or 0 for node in graph.nodes) / HEIGHT / COLUMNS),
+                "parameters": found["parameters"],
+                "steps": found["training"]["steps"],
+                "seconds": found["seconds"],
+                "photographs": {s.photograph: [round(s.psnr, 3), round(s.ssim, 4)] for s in scores},
+            }
+        )
+    return rows
+
+
+def _filter(arguments: dict[str, Any]) -> str:
+    kind = "gated" if arguments.get("gated") else "linear"
+    return f"{kind}, order {arguments.get('order', 1)}" if arguments["vertical"] == "iir" else f"{kind}, 5 rows"
+
+
+def _mean(values: list[float]) -> float:
+    return round(sum(values) / len(values), 4)
+
+
+def draw(rows: list[dict[str, Any]], file: Path) -> None:
+    """Quality against bits kept, a panel for each look-ahead; and against rows waited for."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    import matplotlib.pyplot as plt
+
+    styles = {
+        ("iir", True): ("recursive, gated", "C0", "o"),
+        ("iir", False): ("recursive, linear", "C2", "^"),
+        ("causal", True): ("causal 5 rows, gated", "C1", "s"),
+        ("causal", False): ("causal 5 rows, linear", "C3", "v"),
+        ("symmetric", True): ("symmetric 5 rows, gated", "C4", "D"),
+        ("symmetric", False): ("symmetric 5 rows, linear", "C5", "D"),
+    }
+    ahead = [d for d in (0, 1, 2, 4, 8) if any(r["look_ahead"] == d for r in rows)]
+    figure, axes = plt.subplots(1, len(ahead) + 1, figsize=(3.1 * (len(ahead) + 1), 3.6), sharey=True, squeeze=False)
+    for axis, rows_ahead in zip(axes[0], [*ahead, None], strict=True):
+        for (vertical, gated), (label, colour, marker) in styles.items():
+            mine = [r for r in rows if (r["vertical"], r["gated"]) == (vertical, gated)]
+            if rows_ahead is None:
+                x, mine = "delay", [r for r in mine if r["states"] == list(FULL) and r["order"] == 1]
+            else:
+                x, mine = "line_bits", [r for r in mine if r["delay"] == rows_ahead or vertical == "symmetric"]
+            mine.sort(key=lambda r: r[x])
+            if mine:
+                scale = 1e6 if x == "line_bits" else 1
+                axis.plot(
+                    [r[x] / scale for r in mine], [r["psnr"] for r in mine], marker, ls="-", color=colour, label=label
+                )
+        axis.set_title("by delay, 16 and 32 states" if rows_ahead is None else f"look-ahead {rows_ahead}", fontsize=9)
+        axis.set_xlabel("rows waited for" if rows_ahead is None else "Mbit of lines, 1920 columns", fontsize=8)
+        axis.grid(alpha=0.3)
+        axis.tick_params(labelsize=7)
+    axes[0][0].set_ylabel("PSNR, dB (sigma 25)", fontsize=8)
+    handles = {h.get_label(): h for axis in axes[0] for h in axis.get_lines()}
+    figure.legend(handles.values(), handles.keys(), ncols=3, fontsize=8, loc="lower center")
+    figure.tight_layout(rect=(0, 0.14, 1, 1))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("train", "collect", "list"))
+    parser.add_argument("--runs", type=Path, default=Path("runs/curve"))
+    parser.add_argument("--leaves", type=Path, help="file in which training images are kept")
+    parser.add_argument("--bits", type=int, default=12, help="of a value in a line")
+    parser.add_argument("--limit", type=int, default=1000, help="only the first so many points")
+    given = parser.parse_args()
+    if given.what == "list":
+        print("\n".join(points()))
+    elif given.what == "train":
+        train(given.runs, given.leaves, given.limit)
+    else:
+        torch.set_num_threads(1)
+        rows = collect(given.runs, given.bits)
+        settings = {"bits": given.bits, "columns": COLUMNS, "sigma": 25, "kernel": 5, "core": BASE}
+        save("imaging_curve", settings, rows)
+        draw(rows, FIGURE)
+        table("imaging curve", rows, ("name", "delay", "line_bits", "psnr", "psnr_float", "ssim", "macs_a_pixel"))
+
+
+if __name__ == "__main__":
+    main()
