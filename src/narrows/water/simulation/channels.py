@@ -71,13 +71,13 @@ def river_lines(terrain: Terrain, seed: int, *, least: float, widest: float, nar
 def _bends(points: Array, draw: np.random.Generator, wander: float, cell: int) -> Array:
     """A smooth displacement of the plane: the same bend for all lines through a place, so that they stay joined."""
     moved = np.zeros_like(points)
-    for length in (5.0, 8.0, 13.0, 21.0, 34.0):
+    for length in (6.0, 10.0, 17.0, 27.0, 45.0):
         direction, phase = draw.uniform(0, 2 * np.pi, 2), draw.uniform(0, 2 * np.pi, 2)
         for axis in (0, 1):
             k = 2 * np.pi / (length * cell / 3)
             along = points @ np.array([np.sin(direction[axis]), np.cos(direction[axis])])
-            moved[:, axis] += wander * (length / 34) ** 0.5 * np.sin(k * along + phase[axis])
-    return moved / 1.5
+            moved[:, axis] += wander * (length / 34) ** 0.9 * np.sin(k * along + phase[axis])
+    return moved
 
 
 def distributaries(lines: Lines, mouth: tuple[float, float, float, float], seed: int, reach: float) -> Lines:

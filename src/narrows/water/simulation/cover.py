@@ -133,9 +133,11 @@ class LandCovers:
         mix = np.where(farmed, parcels.value(3), np.clip(0.5 + 0.35 * mixing, 0, 1)).astype(np.float32)
         land = _lookup(palette.ground, np.clip(place, 0, 1), mix)
         land *= np.exp(0.03 * grain[1] + 0.05 * mixing + 0.05 * fine)
-        bank = np.clip(1 + inside / style.wet, 0, 1) * np.float32(0.7)
+        bank = np.clip(1 + inside / style.wet, 0, 1) * np.clip(0.3 + 0.25 * mixing, 0, 0.7)
         land += bank * (palette.wet_soil[:, None, None] - land)
-        beach = np.clip(1 + inside / 3, 0, 1) * np.clip((noise(44, 32, 8, 0.6) + 2.5 * style.banks - 1.2) * 2, 0, 1)
+        beach = np.clip(1 + inside / (0.5 + 8 * style.banks), 0, 1) * np.clip(
+            noise(44, 32, 4, 0.7) + 3 * style.banks - 1.2, 0, 0.9
+        )
         land += beach * (palette.sand[:, None, None] - land)
         flooded = (farmed & (parcels.value(4) < style.flooded)).astype(np.float32) * np.float32(style.flooded > 0)
         lava = _share(noise(45, 128, 2, 0.6), style.lava, 4)
@@ -224,5 +226,9 @@ def _streets(
     other = palette.roofs[(cell_values(seed + 8, j, i) * len(palette.roofs)).astype(np.int64)].transpose(2, 0, 1)
     built = np.clip(0.45 + 0.14 * grain[0], 0.05, 0.9)
     street = np.clip(0.25 + 0.08 * grain[1] + 0.5 * ((u - i < 1 / size) | (v - j < 1 / size)), 0, 1) * (1 - built)
-    mixed = built * (0.6 * roof + 0.4 * other) + street * palette.asphalt[:, None, None] + (1 - built - street) * land
+    # A pixel as large as the blocks holds many roofs.
+    own = float(np.clip(size / 6, 0.2, 0.6))
+    many = palette.roofs.mean(0)[:, None, None]
+    roof = own * roof + 0.5 * own * other + (1 - 1.5 * own) * many
+    mixed = built * roof + street * palette.asphalt[:, None, None] + (1 - built - street) * land
     return (mixed * np.clip(1 - 0.12 * built, 0.6, 1)).astype(np.float32)

@@ -109,10 +109,12 @@ class Landscape:
             narrowest=style.channel_narrowest,
             wander=0.7 * self.cell,
         )
-        if style.delta:
-            mouth = self._mouth()
-            if mouth is not None:
-                lines = distributaries(lines, mouth, self.seed, reach=0.35 * max(self.height, self.width))
+        mouth = self.terrain.mouth
+        if mouth is not None:
+            breadth = min(style.channel_narrowest * (mouth.area / style.channel_least) ** 0.5, style.channel_widest)
+            row, column = ((x + 0.5 - self.terrain.margin) * self.cell for x in (mouth.row, mouth.column))
+            reach = 1.3 * style.terrain.fan * self.cell
+            lines = distributaries(lines, (row, column, mouth.direction, max(breadth, 1.0)), self.seed, reach)
         if style.oxbows:
             lines = lines + arcs(style.oxbows, self.height, self.width, self.seed, 6)
         if style.canals:
@@ -120,25 +122,6 @@ class Landscape:
                 style.canals, self.height, self.width, self.seed, max(0.4, 25 / self.pixel), 26
             )
         return lines
-
-    def _mouth(self) -> tuple[float, float, float, float] | None:
-        """Where the largest river meets the sea: row, column, direction, width."""
-        flow, terrain = self.terrain.flow, self.terrain
-        shape = flow.area.shape
-        to = np.where(flow.receiver >= 0, flow.receiver, 0)
-        ends = (flow.receiver >= 0) & terrain.sea.ravel()[to] & ~terrain.sea.ravel()
-        if not ends.any():
-            return None
-        cell = int(np.argmax(np.where(ends, flow.area.ravel(), 0)))
-        back = ndimage.distance_transform_edt(terrain.sea)
-        down, across = np.gradient(ndimage.gaussian_filter(back, 3))
-        row, column = divmod(int(to[cell]), shape[1])
-        direction = float(np.arctan2(down[row, column], across[row, column]))
-        breadth = min(
-            self.style.channel_narrowest * (flow.area.ravel()[cell] / self.style.channel_least) ** 0.5,
-            self.style.channel_widest,
-        )
-        return (row + 0.5 - terrain.margin) * self.cell, (column + 0.5 - terrain.margin) * self.cell, direction, breadth
 
     def rows(self, start: int, stop: int) -> Surface:
         """Rows [start, stop) of the landscape."""
@@ -172,11 +155,12 @@ class Landscape:
         water = np.maximum(np.maximum(river, shore), np.maximum(pond, land.flooded * (1 - land.snow)))
         if style.roads:
             road, _ = draw_lines(self.roads, start, stop, width)
-            road *= 1 - land.snow
+            # Bridges cross rivers, not lakes and the sea.
+            road *= (1 - land.snow) * (stands < 8)
             water = water * (1 - road)
         else:
             road = np.zeros_like(water)
-        salt = self.terrain.sea[np.ix_(*self.terrain.cells(start, stop, 0, width))]
+        salt = self.terrain.salt[np.ix_(*self.terrain.cells(start, stop, 0, width))]
         seen = self.bodies.rows(
             style,
             self.seed,

@@ -44,7 +44,7 @@ class SceneStyle:
         ice: share of still water that is frozen. plants: share of still water under floating plants.
         wet: width of the wet soil along banks, in pixels. banks: sand beside and in rivers, share.
         channel_least: drained area, in cells, from where channels show. channel_widest, channel_narrowest: in pixels.
-        ponds: number per 10,000 pixels. oxbows, canals: number. delta: whether rivers fork at the sea.
+        ponds: number per 10,000 pixels. oxbows, canals: number.
         river, still, sea: kinds of water as `water_colour.draw_water` names them. turbid: how much they vary.
         depth: of standing water, in metres per pixel from the shore. glint: reflectance of the sun on waves.
         clear: above which noise the land is cleared. gallery: how much greener banks are. wooded: 0 to 1.
@@ -74,7 +74,6 @@ class SceneStyle:
     ponds: float = 0.0
     oxbows: int = 0
     canals: int = 0
-    delta: bool = False
     river: str = "muddy"
     still: str = "clear"
     sea: str = "clear"
@@ -134,14 +133,14 @@ def draw_style(draw: np.random.Generator, kind: str | None = None, *, pixel: flo
         channel_widest=between(0.7, 12) if chance(0.75) else between(12, 45),
         channel_narrowest=between(0.25, 1.0),
         ponds=between(0.3, 12) if chance(0.5) else 0.0,
-        oxbows=int(draw.integers(0, 4)),
+        oxbows=int(draw.integers(1, 5)) if chance(0.25) else 0,
         canals=int(chance(0.1)),
         river=str(draw.choice(waters)),
         still=str(draw.choice(waters)),
         sea=str(draw.choice(("clear", "green", "muddy"))),
         turbid=draw.uniform(0.2, 1),
         depth=between(0.05, 3),
-        glint=between(0.001, 0.02) if chance(0.85) else between(0.02, 0.12),
+        glint=between(0.001, 0.03) if chance(0.88) else between(0.03, 0.12),
         steepness=draw.uniform(0.3, 1.2),
         plants=draw.uniform(0.05, 0.5) if chance(0.12) else 0.0,
         dark=draw.uniform(0.4, 0.9),
@@ -195,8 +194,13 @@ def draw_style(draw: np.random.Generator, kind: str | None = None, *, pixel: flo
         case "delta":
             return replace(
                 style,
-                terrain=replace(terrain, sea=draw.uniform(0.2, 0.5), relief=between(0.5, 2), inflow=between(2e3, 8e3)),
-                delta=True,
+                terrain=replace(
+                    terrain,
+                    sea=draw.uniform(0.2, 0.5),
+                    relief=between(0.5, 2),
+                    inflow=between(2e3, 8e3),
+                    fan=between(6, 14),
+                ),
                 channel_widest=between(2, 10),
                 sea="muddy",
                 river="muddy",

@@ -28,8 +28,9 @@ class TerrainStyle:
         ridged: 0 rolling to 1 sharp ridges. plain: 0 none to 1: low ground is flattened to plains.
         sea: share of the ground below sea level, 0 for none.
         lakes: share of the depressions that hold water. drawn_down: how far below their brim, 0 to 1.
-        dams: number of reservoirs.
+        dams: number of reservoirs; none where there is sea.
         inflow: drained area that a river brings from outside, in cells.
+        fan: radius of the delta that the largest river has built into the sea, in cells; 0 for none.
     """
 
     relief: float = 8.0
@@ -42,6 +43,17 @@ class TerrainStyle:
     drawn_down: float = 0.1
     dams: int = 0
     inflow: float = 0.0
+    fan: float = 0.0
+
+
+@dataclass(frozen=True)
+class Mouth:
+    """Where the largest river reaches its delta: a cell, the direction of the sea in radians, the area drained."""
+
+    row: int
+    column: int
+    direction: float
+    area: float
 
 
 @dataclass(frozen=True)
@@ -54,8 +66,8 @@ class Terrain:
         flow: how water runs over the heights.
         level: float32 (h, w), the water level of the lake or sea that covers or nears a cell, else far below.
         near: float32 (h, w), 1 where a cell lies under that water or next to it, else 0.
-        lake, sea: bool (h, w), cells under lakes and sea.
-        rough: fine relief on top of the surface, in pixels.
+        lake, sea: bool (h, w), cells under lakes and sea. salt: bool (h, w), cells whose standing water is the sea's.
+        rough: fine relief on top of the surface, in pixels. mouth: the head of a delta.
     """
 
     seed: int
@@ -67,7 +79,9 @@ class Terrain:
     near: Array
     lake: NDArray[np.bool_]
     sea: NDArray[np.bool_]
+    salt: NDArray[np.bool_]
     rough: float
+    mouth: Mouth | None = None
 
     def heights(self, start: int, stop: int, left: int, width: int) -> Array:
         """Heights of rows [start, stop), columns [left, left + width), in pixels."""
@@ -109,9 +123,15 @@ def make_terrain(height: int, width: int, seed: int, style: TerrainStyle, *, cel
         sea = _open_water(heights < sea_level)
     inflow = _inflow(heights, style, draw)
     flow = route(heights, sea, inflow)
-    for _ in range(style.dams):
+    for _ in range(style.dams if style.sea == 0 else 0):
         lattice = _dam(lattice, heights, flow, style, draw)
         heights = _smoothed(lattice)
+        flow = route(heights, sea, inflow)
+    mouth = _mouth(flow, sea, margin) if style.fan > 0 else None
+    if mouth is not None:
+        lattice = _fan(lattice, mouth, float(sea_level), style, draw)
+        heights = _smoothed(lattice)
+        sea = _open_water(heights < sea_level)
         flow = route(heights, sea, inflow)
     level, lake, silted = _lakes(heights, flow, style, draw, sea)
     # Depressions without a lake have silted up to their brim.
@@ -121,19 +141,30 @@ def make_terrain(height: int, width: int, seed: int, style: TerrainStyle, *, cel
     near = (level > _DRY).astype(np.float32)
     level = np.where(near > 0, level, ndimage.grey_dilation(level, size=(3, 3)))
     rough = 0.03 * style.relief * min(1.0, cell / 4)
-    return Terrain(seed, cell, margin, lattice, flow, level, near, lake, sea, rough)
+    salt = ndimage.binary_dilation(sea, np.ones((3, 3)), iterations=3)
+    return Terrain(seed, cell, margin, lattice, flow, level, near, lake, sea, salt, rough, mouth)
 
 
 def _relief(shape: tuple[int, int], seed: int, style: TerrainStyle, cell: int) -> Array:
     coarsest = 64 if max(shape) > 48 else 32
-    rolling = FractalNoise(seed, 12, coarsest, 1, 0.5).rows(0, shape[0], shape[1])
-    ridges = 0.8 - np.abs(FractalNoise(seed, 13, coarsest, 2, 0.5).rows(0, shape[0], shape[1]))
+    draw = np.random.default_rng([seed, 14])
+    rolling = _turned(FractalNoise(seed, 12, coarsest, 1, 0.5), shape, draw)
+    ridges = 0.8 - np.abs(_turned(FractalNoise(seed, 13, coarsest, 2, 0.5), shape, draw))
     field = rolling + np.float32(style.ridged) * (1.4 * ridges - rolling)
     low = np.minimum(field, 0)
     field = field - np.float32(style.plain * 0.85) * low
     down, across = np.mgrid[0 : shape[0], 0 : shape[1]].astype(np.float32) * np.float32(cell / 256 * style.tilt)
     field = field + np.sin(style.aspect) * down + np.cos(style.aspect) * across
     return (np.float32(style.relief) * field).astype(np.float32)
+
+
+def _turned(noise: FractalNoise, shape: tuple[int, int], draw: np.random.Generator) -> Array:
+    """Noise turned by a random angle: the spline's own directions would show as straight coasts and valleys."""
+    side = int(np.ceil(np.hypot(*shape))) + 2
+    angle = draw.uniform(0, np.pi / 2)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    offset = side / 2 - turn @ (np.array(shape) / 2)
+    return ndimage.affine_transform(noise.rows(0, side, side), turn, offset, shape, order=1, mode="nearest")
 
 
 def _smoothed(lattice: Array) -> Array:
@@ -160,6 +191,33 @@ def _inflow(heights: Array, style: TerrainStyle, draw: np.random.Generator) -> N
     return inflow
 
 
+def _mouth(flow: Flow, sea: NDArray[np.bool_], margin: int) -> Mouth | None:
+    """The largest river's mouth inside the scene, `margin` cells from the grid's border, or None."""
+    to = np.where(flow.receiver >= 0, flow.receiver, 0)
+    inner = np.zeros(sea.shape, bool)
+    inner[margin:-margin, margin:-margin] = True
+    ends = (flow.receiver >= 0) & sea.ravel()[to] & ~sea.ravel() & inner.ravel()
+    if not ends.any():
+        return None
+    cell = int(np.argmax(np.where(ends, flow.area.ravel(), 0)))
+    row, column = divmod(int(to[cell]), sea.shape[1])
+    offshore = ndimage.gaussian_filter(ndimage.distance_transform_edt(sea), 3)
+    down, across = (float(g[row, column]) for g in np.gradient(offshore))
+    return Mouth(row, column, float(np.arctan2(down, across)), float(flow.area.ravel()[cell]))
+
+
+def _fan(lattice: Array, mouth: Mouth, sea_level: float, style: TerrainStyle, draw: np.random.Generator) -> Array:
+    """Land a little above the sea in a fan of lobes around the mouth."""
+    down, across = np.mgrid[0 : lattice.shape[0], 0 : lattice.shape[1]]
+    down, across = down - mouth.row, across - mouth.column
+    angle = np.arctan2(down, across) - mouth.direction
+    lobes = 1 + 0.25 * np.cos(5 * angle + draw.uniform(0, 6)) + 0.15 * np.cos(9 * angle + draw.uniform(0, 6))
+    reach = style.fan * lobes * np.clip(0.6 + 0.6 * np.cos(angle), 0.15, 1)
+    above = sea_level + style.relief * 0.08 * np.clip(1.2 - np.hypot(down, across) / reach, -1, 1)
+    inside = np.hypot(down, across) < 1.5 * reach
+    return np.where(inside, np.maximum(lattice, above), lattice).astype(np.float32)
+
+
 def _dam(lattice: Array, heights: Array, flow: Flow, style: TerrainStyle, draw: np.random.Generator) -> Array:
     """Raise a wall across a valley of some size, near the middle of the grid."""
     h, w = lattice.shape
@@ -174,9 +232,12 @@ def _dam(lattice: Array, heights: Array, flow: Flow, style: TerrainStyle, draw: 
     across = np.array([-along[1], along[0]]) / np.hypot(*along)
     top = heights[row, column] + style.relief * draw.uniform(0.15, 0.5)
     wall = lattice.copy()
-    for step in np.arange(-12, 12.5, 0.5):
-        i, j = np.rint([row + step * across[0], column + step * across[1]]).astype(int)
-        if 0 < i < h - 1 and 0 < j < w - 1:
+    for side in (-1, 1):
+        # From the river up both slopes, to where the ground is as high as the wall.
+        for step in np.arange(0, 8, 0.5):
+            i, j = np.rint([row + side * step * across[0], column + side * step * across[1]]).astype(int)
+            if not (0 < i < h - 1 and 0 < j < w - 1) or (step > 0 and heights[i, j] >= top):
+                break
             wall[i, j] = max(wall[i, j], top)
     return wall
 

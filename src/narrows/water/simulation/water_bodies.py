@@ -94,7 +94,7 @@ class WaterBodies:
         shape = (stop - start, width)
         body = np.zeros(shape, np.int64)
         body[stands > flows] = 1
-        body[salt] = 2
+        body[salt & (stands > flows - 4)] = 2
         body[(pools > np.maximum(stands, flows)) | ((flooded > 0) & (np.maximum(stands, flows) < 0))] = 3
         plume = FractalNoise(seed, 71, 64, 4, 0.6).rows(start, stop, width)
         laden = np.clip(0.45 + 0.35 * plume, 0, 1)
@@ -122,7 +122,7 @@ class WaterBodies:
             mats = FractalNoise(seed, 74, 32, 2, 0.7).rows(start, stop, width)
             near = np.exp(-np.clip(inward, 0, None) / 6)
             plants = np.clip((mats + 2.5 * style.plants * (0.4 + near) - 1.2) * 2, 0, 1)
-            plants = plants * (flows < 1).astype(np.float32)
+            plants = plants * ((flows < 1) & ~salt).astype(np.float32)
         if style.flooded > 0:
             stalks = FractalNoise(seed, 75, 16, 2, 0.7).rows(start, stop, width)
             plants = np.maximum(plants, flooded * (body == 3) * np.clip(0.25 + 0.35 * stalks, 0, 0.9))
