@@ -54,6 +54,20 @@ def describe(
     return rows
 
 
+def quartiles(rows: list[dict[str, Any]]) -> str:
+    """The quartiles as the table of docs/simulation.md."""
+    lines = ["| | | | " + " | ".join(BANDS) + " |", "|---" * (3 + len(BANDS)) + "|"]
+    for what in ("reflectance", "contrast"):
+        for ground in ("land", "water"):
+            for source in ("simulated", "real"):
+                chosen = [r for r in rows if (r["what"], r.get("ground"), r.get("source")) == (what, ground, source)]
+                digits = 3 if what == "reflectance" else 4
+                cells = [" ".join(f"{v:.{digits}f}" for v in r["percentiles"][1:4]) for r in chosen]
+                if cells:
+                    lines.append(f"| {what} | {ground} | {source} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--chips", type=Path, help="hls306_6band.npz")
@@ -70,6 +84,7 @@ def main() -> None:
     settings = {"size": SIZE, "timed": CHIPS, "compared": COMPARED, "percentiles": PERCENTILES, "threads": 1}
     save("simulation", settings, rows)
     print(rows[0])
+    print(quartiles(rows))
 
 
 if __name__ == "__main__":

@@ -140,13 +140,13 @@ class LandCovers:
         )
         land += beach * (palette.sand[:, None, None] - land)
         flooded = (farmed & (parcels.value(4) < style.flooded)).astype(np.float32) * np.float32(style.flooded > 0)
-        lava = _share(noise(45, 128, 2, 0.6), style.lava, 4)
+        lava = _share(noise(45, 64, 2, 0.6), style.lava, 4)
         land += lava * (palette.lava[:, None, None] * np.exp(0.15 * mixing) - land)
-        burnt = _share(noise(46, 128, 2, 0.6), style.burnt, 5) * np.clip(0.85 + 0.3 * mixing, 0, 1)
+        burnt = _share(noise(46, 64, 2, 0.6), style.burnt, 5) * np.clip(0.85 + 0.3 * mixing, 0, 1)
         fresh = np.clip(0.5 + 0.6 * noise(47, 64, 8, 0.6), 0, 1)
         scar = palette.char[:, None, None] + fresh * (palette.ash - palette.char)[:, None, None]
         land += burnt * (scar * np.exp(0.1 * grain[1]) - land)
-        town = _share(noise(48, 128, 4, 0.75), style.town, 3)
+        town = _share(noise(48, 64, 4, 0.75), style.town, 3)
         if style.town > 0:
             land += town * (_streets(style, palette, seed, start, stop, width, grain, land) - land)
         snow = np.clip((height + 0.4 * patches + 0.2 * fine - style.snow_line) * 3, 0, 1)
