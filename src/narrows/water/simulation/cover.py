@@ -51,11 +51,11 @@ def _ground(library: Library, draw: np.random.Generator, dark: float) -> NDArray
     )
     rows = (
         forest,
-        0.62 * wood * (0.5 + 0.5 * dark) + 0.15 * stems + 0.1 * soil,
-        0.6 * crop + 0.2 * litter + 0.12 * soil,
-        0.22 * grass + 0.4 * litter + 0.33 * soil,
-        0.06 * grass + 0.14 * litter + 0.75 * soil,
-        0.92 * bright,
+        0.6 * wood * (0.4 + 0.5 * dark) + 0.15 * stems + 0.1 * soil,
+        0.52 * crop + 0.2 * litter + 0.14 * soil,
+        0.2 * grass + 0.36 * litter + 0.32 * soil,
+        0.05 * grass + 0.12 * litter + 0.72 * soil,
+        0.88 * bright,
     )
     return np.stack(rows)
 

@@ -62,7 +62,7 @@ class WaterBodies:
             laden = Water(
                 water.chlorophyll * (1 + style.turbid),
                 water.dissolved,
-                water.suspended * (1 + 6 * style.turbid) + 5 * style.turbid,
+                water.suspended * (1 + 2 * style.turbid) + 5 * style.turbid,
                 water.redness,
                 water.paleness,
             )
@@ -122,7 +122,7 @@ class WaterBodies:
             mats = FractalNoise(seed, 74, 32, 2, 0.7).rows(start, stop, width)
             near = np.exp(-np.clip(inward, 0, None) / 6)
             plants = np.clip((mats + 2.5 * style.plants * (0.4 + near) - 1.2) * 2, 0, 1)
-            plants = plants * ((flows < 1) & ~salt).astype(np.float32)
+            plants = plants * ((body != 0) & ~salt).astype(np.float32)
         if style.flooded > 0:
             stalks = FractalNoise(seed, 75, 16, 2, 0.7).rows(start, stop, width)
             plants = np.maximum(plants, flooded * (body == 3) * np.clip(0.25 + 0.35 * stalks, 0, 0.9))
