@@ -30,7 +30,7 @@ def test_blocks_of_any_height_give_the_same_pixels(rows: int) -> None:
 
 
 def test_water_looks_like_water() -> None:
-    reflectance, water = simulate_scene(512, 1024, 2)
+    reflectance, water = simulate_scene(512, 1024, 5, kind="lakes")
     assert reflectance.dtype == np.float32
     assert water.dtype == np.uint8
     assert 0.02 < water.mean() < 0.6
