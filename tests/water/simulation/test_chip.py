@@ -155,3 +155,10 @@ def test_the_sides_of_clouds_that_face_the_sun_are_brighter() -> None:
     similar = np.log1p(chip.cloud[rows, columns])
     brightness = chip.reflectance[2, rows, columns] / similar
     assert np.median(brightness[east]) > np.median(brightness[~east])
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 70), (33, 1), (150, 40)])
+def test_chips_of_any_size_are_made(height: int, width: int) -> None:
+    chip = simulate_chip(height, width, 2)
+    assert chip.reflectance.shape == (6, height, width)
+    assert chip.water.shape == chip.cloud.shape == chip.shade.shape == (height, width)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from narrows.water.simulation.library import Library, read_library, to_bands
 from narrows.water.simulation.noise import FractalNoise, cell_values, white_noise
@@ -23,7 +24,7 @@ class Palette:
 
     Attributes:
         ground: two tables from dense forest to bright bare ground, (2, 6, 6); a place lies between the two.
-        wet_soil, emergent, scum, char, ash, lava, asphalt, snow, ice: one spectrum each.
+        wet_soil, emergent, char, ash, lava, asphalt, snow, ice: one spectrum each.
         roofs: (8, 6). sand: of banks and beaches.
     """
 
@@ -45,10 +46,8 @@ def _ground(library: Library, draw: np.random.Generator, dark: float) -> NDArray
     forest = library.draw(draw, "canopy", darkness=0.1) * dark
     wood, grass, crop = (library.draw(draw, "canopy") for _ in range(3))
     litter, stems = library.draw(draw, "litter"), library.draw(draw, "wood")
-    soil, bright = (
-        library.draw(draw, "soil", darkness=0.35),
-        library.draw(draw, "soil", darkness=draw.uniform(0.6, 0.95)),
-    )
+    soil = library.draw(draw, "soil", darkness=0.35)
+    bright = library.draw(draw, "soil", darkness=draw.uniform(0.6, 0.95))
     rows = (
         forest,
         0.6 * wood * (0.4 + 0.5 * dark) + 0.15 * stems + 0.1 * soil,
@@ -98,7 +97,6 @@ class LandCovers:
     burnt: Array
     lava: Array
     flooded: Array
-    crop: Array
 
     @staticmethod
     def make(
@@ -153,21 +151,15 @@ class LandCovers:
         # Trees stand out of the snow.
         snow *= np.clip(0.95 + 1.2 * (np.clip(place, 0, 0.5) - 0.4) * style.wooded, 0, 1)
         land += snow * (palette.snow[:, None, None] * np.exp(0.03 * mixing) - land)
-        return LandCovers(land, snow, town * (1 - snow), burnt * (1 - snow), lava * (1 - snow), flooded, crop)
+        return LandCovers(land, snow, town * (1 - snow), burnt * (1 - snow), lava * (1 - snow), flooded)
 
 
 def _share(field: Array, share: float, sharpness: float) -> Array:
     """0 to 1, on about `share` of a field of unit spread."""
     if share <= 0:
         return np.zeros_like(field)
-    level = float(np.sqrt(2) * _erfinv(1 - 2 * min(share, 0.98)))
+    level = float(ndtri(1 - min(share, 0.98)))
     return np.clip((field - level) * sharpness + 0.5, 0, 1)
-
-
-def _erfinv(x: float) -> float:
-    from scipy.special import erfinv
-
-    return float(erfinv(x))
 
 
 def _lookup(tables: Array, place: Array, mix: Array) -> Array:

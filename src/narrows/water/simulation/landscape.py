@@ -172,15 +172,13 @@ class Landscape:
             pools=pools,
             flooded=land.flooded,
             salt=salt,
-            cold=land.snow,
-            relief=style.terrain.relief,
             pixel=self.pixel,
         )
         reflectance = land.reflectance
         reflectance += road * (self.palette.asphalt[:, None, None] - reflectance)
         reflectance += water * (seen.reflectance - reflectance)
-        flat = np.clip(water, 0, 1)
-        light = light + flat * (np.minimum(light > 0.02, 1) - light)
+        # Water lies flat: lit in full, or in the shadow of its banks.
+        light = light + water * ((light > 0.02) - light)
         ice, plants = seen.ice, seen.plants
         open_water = water * (1 - ice) * (1 - plants)
         shares = np.stack(

@@ -47,6 +47,7 @@ class SceneStyle:
         ponds: number per 10,000 pixels. oxbows, canals: number.
         river, still, sea: kinds of water as `water_colour.draw_water` names them. turbid: how much they vary.
         depth: of standing water, in metres per pixel from the shore. glint: reflectance of the sun on waves.
+        dark: what is left of a forest's light where crowns shade each other.
         clear: above which noise the land is cleared. gallery: how much greener banks are. wooded: 0 to 1.
         steepness: stretches the ground upwards where its light and shadow are reckoned.
     """
