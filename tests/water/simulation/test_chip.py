@@ -139,11 +139,11 @@ def test_an_unknown_sensor_or_level_is_refused() -> None:
 def test_thin_cloud_lets_the_ground_through_and_thick_cloud_does_not() -> None:
     base = Conditions(sun=Sun(30, 120), faults=CLEAN)
     clear = simulate_chip(96, 96, 8, kind="farmland", conditions=base)
-    for depth, least, most in ((0.3, 0.75, 1.0), (60.0, 0.0, 0.3)):
+    for depth, least, most in ((0.3, 0.75, 1.0), (60.0, -0.3, 0.3)):
         layer = CloudLayer("heaps", 1.0, depth=depth, height=300, soft=2)
         veiled = simulate_chip(96, 96, 8, kind="farmland", conditions=replace(base, clouds=(layer,)))
         alike = np.corrcoef(clear.reflectance[3].ravel(), veiled.reflectance[3].ravel())[0, 1]
-        assert least < alike + 1e-9 <= most, (depth, alike)
+        assert least <= alike <= most, (depth, alike)
 
 
 def test_the_sides_of_clouds_that_face_the_sun_are_brighter() -> None:

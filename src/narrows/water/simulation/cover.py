@@ -10,6 +10,7 @@ from scipy.special import ndtri
 
 from narrows.water.simulation.library import Library, read_library, to_bands
 from narrows.water.simulation.noise import FractalNoise, cell_values, white_noise
+from narrows.water.simulation.parcels import Parcels
 from narrows.water.simulation.style import SceneStyle
 from narrows.water.simulation.two_stream import snow_reflectance
 
@@ -122,8 +123,10 @@ class LandCovers:
         # Valleys and banks are greener than ridges.
         place += 0.06 * np.clip(height, -2, 2) - style.gallery * np.exp(np.minimum(inside, 0) / 5)
         place -= np.clip(1.2 * hollow, -0.2, 0.2)
-        parcels = _Parcels.make(style, seed, start, stop, width)
-        farmed = parcels.value(0) < style.farmed * np.clip(1.6 - np.abs(height) - 0.3 * (patches > 1), 0, 1)
+        parcels = Parcels.make(style, seed, start, stop, width)
+        farmed = parcels.inside & (
+            parcels.value(0) < style.farmed * np.clip(1.6 - np.abs(height) - 0.3 * (patches > 1), 0, 1)
+        )
         crop = np.where(
             parcels.value(1) < style.irrigated, 0.35 + 0.1 * parcels.value(2), 0.2 + 0.75 * parcels.value(2)
         )
@@ -178,30 +181,6 @@ def _lookup(tables: Array, place: Array, mix: Array) -> Array:
         for band in range(6):
             out[band] += bands[band, table][index] * weight
     return out
-
-
-@dataclass(frozen=True)
-class _Parcels:
-    """Which field each pixel lies in."""
-
-    seed: int
-    across: NDArray[np.int64]
-    down: NDArray[np.int64]
-
-    @classmethod
-    def make(cls, style: SceneStyle, seed: int, start: int, stop: int, width: int) -> _Parcels:
-        draw = np.random.default_rng([seed, 49])
-        tilt, long = draw.uniform(0, np.pi / 2), draw.uniform(1, 2.5)
-        down, across = np.mgrid[start:stop, 0:width].astype(np.float32)
-        u = across * np.float32(np.cos(tilt)) + down * np.float32(np.sin(tilt))
-        v = down * np.float32(np.cos(tilt)) - across * np.float32(np.sin(tilt))
-        strip = np.floor(v / style.parcel).astype(np.int64)
-        shift = cell_values(seed + 1, strip, strip * 0) * 8 * style.parcel
-        return cls(seed, np.floor((u + shift) / (style.parcel * long)).astype(np.int64), strip)
-
-    def value(self, key: int) -> Array:
-        """A uniform value for each field."""
-        return cell_values(self.seed + 101 * (key + 1), self.across, self.down)
 
 
 def _streets(
