@@ -124,7 +124,7 @@ def simulate_chip(
     landscape = Landscape(
         height,
         width,
-        2 * seed + (split == "test"),
+        2 * seed,
         split=split,
         sensor=seen.sensor,
         pixel=seen.pixel,
