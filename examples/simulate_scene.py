@@ -2,8 +2,8 @@
 
     python examples/simulate_scene.py scene.tif --size 2048x2048 --seed 7
 
-Nothing in it is fitted to a place: relief, rivers, lakes and a coast are drawn from the seed. ``--truth FILE`` also
-writes which pixels are water. The scene is made and written by blocks of rows, so any size needs little memory.
+Nothing in it is fitted to a place: relief, rivers, lakes and covers are drawn from the seed. ``--truth FILE`` also
+writes which pixels are water. The scene is made and written by blocks of rows: a whole Landsat scene takes about 1 GB.
 """
 
 from __future__ import annotations

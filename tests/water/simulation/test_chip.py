@@ -134,3 +134,31 @@ def test_an_unknown_sensor_or_level_is_refused() -> None:
         simulate_chip(16, 16, 1, conditions=Conditions(sensor="spot"))
     with pytest.raises(InputError, match="level 'raw'"):
         simulate_chip(16, 16, 1, conditions=Conditions(level="raw"))
+
+
+def test_thin_cloud_lets_the_ground_through_and_thick_cloud_does_not() -> None:
+    base = Conditions(sun=Sun(30, 120), faults=CLEAN)
+    clear = simulate_chip(96, 96, 8, kind="farmland", conditions=base)
+    for depth, least, most in ((0.3, 0.75, 1.0), (60.0, -0.3, 0.3)):
+        layer = CloudLayer("heaps", 1.0, depth=depth, height=300, soft=2)
+        veiled = simulate_chip(96, 96, 8, kind="farmland", conditions=replace(base, clouds=(layer,)))
+        alike = np.corrcoef(clear.reflectance[3].ravel(), veiled.reflectance[3].ravel())[0, 1]
+        assert least <= alike <= most, (depth, alike)
+
+
+def test_the_sides_of_clouds_that_face_the_sun_are_brighter() -> None:
+    sun = Sun(50, 90)
+    layer = CloudLayer("lone", 0.1, depth=20, soft=2, size=128, height=2500)
+    chip = simulate_chip(128, 128, 4, kind="forest", conditions=Conditions(sun=sun, clouds=(layer,), faults=CLEAN))
+    rows, columns = np.nonzero(chip.cloud > 3)
+    east = columns > np.median(columns)
+    similar = np.log1p(chip.cloud[rows, columns])
+    brightness = chip.reflectance[2, rows, columns] / similar
+    assert np.median(brightness[east]) > np.median(brightness[~east])
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 70), (33, 1), (150, 40)])
+def test_chips_of_any_size_are_made(height: int, width: int) -> None:
+    chip = simulate_chip(height, width, 2)
+    assert chip.reflectance.shape == (6, height, width)
+    assert chip.water.shape == chip.cloud.shape == chip.shade.shape == (height, width)

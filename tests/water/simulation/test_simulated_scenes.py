@@ -108,3 +108,9 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(OutputError, match="disk is full"):
         write_scene(tmp_path / "scene.tif", 20, 20, 1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_splits_share_no_ground() -> None:
+    train, test = (simulate_scene(64, 64, 6, kind="lakes", split=split)[0] for split in ("train", "test"))
+    correlation = np.corrcoef(train[3].ravel(), test[3].ravel())[0, 1]
+    assert abs(correlation) < 0.5

@@ -81,7 +81,7 @@ def _bends(points: Array, draw: np.random.Generator, wander: float, cell: int) -
 
 
 def distributaries(lines: Lines, mouth: tuple[float, float, float, float], seed: int, reach: float) -> Lines:
-    """A delta's channels: from a mouth (row, column, direction in radians, width) they fork three times seawards."""
+    """A delta's channels: from a mouth (row, column, direction in radians, width) they fork and fork again seawards."""
     draw = np.random.default_rng([seed, 23])
     tips = [(mouth[0], mouth[1], mouth[2], mouth[3])]
     parts = [lines]

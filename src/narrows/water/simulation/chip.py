@@ -8,20 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from narrows.errors import InputError
-from narrows.water.simulation.atmosphere import AEROSOLS, PROFILES, Air, air
-from narrows.water.simulation.clouds import CloudLayer, cloud_depth, draw_clouds, shadow_offset
-from narrows.water.simulation.landscape import Landscape, Surface
-from narrows.water.simulation.library import SENSORS, check_split, to_bands
+from narrows.water.simulation.atmosphere import AEROSOLS, PROFILES, air
+from narrows.water.simulation.clouds import CloudLayer, draw_clouds
+from narrows.water.simulation.cloudy_sky import through_the_sky
+from narrows.water.simulation.landscape import Landscape
+from narrows.water.simulation.library import SENSORS, check_split
 from narrows.water.simulation.sensor import Faults, add_faults, draw_faults
 from narrows.water.simulation.sunlight import Sun
-from narrows.water.simulation.two_stream import cloud_layer
 
 __all__ = ["LEVELS", "Chip", "Conditions", "draw_conditions", "simulate_chip"]
 
 Array = NDArray[np.float32]
 
 LEVELS = ("top of atmosphere", "surface")
-_THICKNESS = np.array([0, 0.1, 0.3, 0.7, 1.5, 3, 6, 12, 25, 60.0])
 _PIXELS = {"landsat": (30.0,), "sentinel": (10.0, 20.0, 60.0), "modis": (60.0,)}
 
 
@@ -125,7 +124,7 @@ def simulate_chip(
     landscape = Landscape(
         height,
         width,
-        2 * seed + (split == "test"),
+        2 * seed,
         split=split,
         sensor=seen.sensor,
         pixel=seen.pixel,
@@ -134,54 +133,23 @@ def simulate_chip(
     )
     surface = landscape.rows(0, height)
     sky = air(seen.sensor, seen.sun.zenith, seen.haze, seen.aerosol, seen.profile)
-    image, cloud, veiled, shadow = _under_clouds(surface, seen, sky, landscape.seed)
+    view = through_the_sky(
+        surface, sky, seen.clouds, seen.sun, sensor=seen.sensor, pixel=seen.pixel, seed=landscape.seed
+    )
+    image = view.reflectance
     if seen.level == "surface":
         guess = air(seen.sensor, seen.sun.zenith, seen.haze * seen.haze_error, seen.aerosol, seen.profile)
         image = guess.ground(image)
     image, known = add_faults(image, seen.faults, seen.sensor, draw)
     return Chip(
-        image, surface.water, surface.open_water, surface.cover, cloud, veiled, shadow, surface.light, known, seen
-    )  # fmt: skip
-
-
-def _under_clouds(surface: Surface, seen: Conditions, sky: Air, seed: int) -> tuple[Array, Array, Array, Array]:
-    """Reflectance at the top of the atmosphere, optical depth, veil and shadow of the clouds."""
-    shape = surface.water.shape
-    cloud, veiled, shadow = (np.zeros(shape, np.float32) for _ in range(3))
-    lit = np.ones(shape, np.float32)
-    through = np.ones((6, *shape), np.float32)
-    dull = np.zeros(shape, np.float32)
-    bright = np.zeros((6, *shape), np.float32)
-    clear = np.ones((6, *shape), np.float32)
-    sun = 1 / np.cos(np.radians(seen.sun.zenith))
-    for number, layer in enumerate(seen.clouds):
-        offset = shadow_offset(layer, seen.sun, seen.pixel)
-        over, towards = cloud_depth(layer, seed + 977 * number, shape[0], shape[1], offset)
-        cloud += over
-        # Three quarters of what a cloud scatters goes on nearly straight and still casts no shadow.
-        beam = np.exp(-0.25 * np.float32(sun) * towards)
-        lit *= beam
-        dull += np.float32(min(layer.cover, 1)) * (towards > 1)
-        reflected, passed = cloud_layer(_THICKNESS, layer.radius, ice=layer.ice)
-        reflected, passed = to_bands(seen.sensor, reflected), to_bands(seen.sensor, passed)
-        for band in range(6):
-            r, t = (np.interp(over, _THICKNESS, x[:, band]) for x in (reflected, passed))
-            # What a cloud lets through diffusely lights its shadow, mixed with light from beside it.
-            through[band] *= 0.35 * beam + 0.65 * np.interp(towards, _THICKNESS, passed[:, band])
-            # A higher layer over what is below: adding with the light that goes back and forth.
-            between = 1 - r * bright[band]
-            bright[band], clear[band] = r + t * t * bright[band] / between, clear[band] * t / between
-    shadow += 1 - lit
-    # Where clouds cover the sky, less of it lights their shadows.
-    diffuse = sky.diffuse[:, None, None] * surface.sky * (1 - 0.15 * np.minimum(dull, 1))
-    light = (1 - sky.diffuse[:, None, None]) * surface.light * through + diffuse
-    ground = surface.reflectance * light
-    veiled = (1 - clear[1] * clear[1]).astype(np.float32)
-    # Light that passes the cloud spreads under it; the share that reaches the sensor passes it once more.
-    scene = bright + clear * clear * ground / (1 - bright * surface.reflectance)
-    image = sky.seen(np.maximum(scene, 0))
-    if seen.clouds:
-        # Clouds stand above the densest air, and shade the air under them.
-        hidden = sky.gas[:, None, None] * sky.path[:, None, None]
-        image = image - hidden * (0.7 * bright + 0.03 * shadow * (1 - bright))
-    return image.astype(np.float32), cloud, veiled, shadow
+        image,
+        surface.water,
+        surface.open_water,
+        surface.cover,
+        view.cloud,
+        view.veiled,
+        view.shadow,
+        surface.light,
+        known,
+        seen,
+    )

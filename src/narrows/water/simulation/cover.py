@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
 from narrows.water.simulation.library import Library, read_library, to_bands
 from narrows.water.simulation.noise import FractalNoise, cell_values, white_noise
+from narrows.water.simulation.parcels import Parcels
 from narrows.water.simulation.style import SceneStyle
 from narrows.water.simulation.two_stream import snow_reflectance
 
@@ -23,7 +25,7 @@ class Palette:
 
     Attributes:
         ground: two tables from dense forest to bright bare ground, (2, 6, 6); a place lies between the two.
-        wet_soil, emergent, scum, char, ash, lava, asphalt, snow, ice: one spectrum each.
+        wet_soil, emergent, char, ash, lava, asphalt, snow, ice: one spectrum each.
         roofs: (8, 6). sand: of banks and beaches.
     """
 
@@ -45,10 +47,8 @@ def _ground(library: Library, draw: np.random.Generator, dark: float) -> NDArray
     forest = library.draw(draw, "canopy", darkness=0.1) * dark
     wood, grass, crop = (library.draw(draw, "canopy") for _ in range(3))
     litter, stems = library.draw(draw, "litter"), library.draw(draw, "wood")
-    soil, bright = (
-        library.draw(draw, "soil", darkness=0.35),
-        library.draw(draw, "soil", darkness=draw.uniform(0.6, 0.95)),
-    )
+    soil = library.draw(draw, "soil", darkness=0.35)
+    bright = library.draw(draw, "soil", darkness=draw.uniform(0.6, 0.95))
     rows = (
         forest,
         0.6 * wood * (0.4 + 0.5 * dark) + 0.15 * stems + 0.1 * soil,
@@ -98,7 +98,6 @@ class LandCovers:
     burnt: Array
     lava: Array
     flooded: Array
-    crop: Array
 
     @staticmethod
     def make(
@@ -124,8 +123,10 @@ class LandCovers:
         # Valleys and banks are greener than ridges.
         place += 0.06 * np.clip(height, -2, 2) - style.gallery * np.exp(np.minimum(inside, 0) / 5)
         place -= np.clip(1.2 * hollow, -0.2, 0.2)
-        parcels = _Parcels.make(style, seed, start, stop, width)
-        farmed = parcels.value(0) < style.farmed * np.clip(1.6 - np.abs(height) - 0.3 * (patches > 1), 0, 1)
+        parcels = Parcels.make(style, seed, start, stop, width)
+        farmed = parcels.inside & (
+            parcels.value(0) < style.farmed * np.clip(1.6 - np.abs(height) - 0.3 * (patches > 1), 0, 1)
+        )
         crop = np.where(
             parcels.value(1) < style.irrigated, 0.35 + 0.1 * parcels.value(2), 0.2 + 0.75 * parcels.value(2)
         )
@@ -153,21 +154,15 @@ class LandCovers:
         # Trees stand out of the snow.
         snow *= np.clip(0.95 + 1.2 * (np.clip(place, 0, 0.5) - 0.4) * style.wooded, 0, 1)
         land += snow * (palette.snow[:, None, None] * np.exp(0.03 * mixing) - land)
-        return LandCovers(land, snow, town * (1 - snow), burnt * (1 - snow), lava * (1 - snow), flooded, crop)
+        return LandCovers(land, snow, town * (1 - snow), burnt * (1 - snow), lava * (1 - snow), flooded)
 
 
 def _share(field: Array, share: float, sharpness: float) -> Array:
     """0 to 1, on about `share` of a field of unit spread."""
     if share <= 0:
         return np.zeros_like(field)
-    level = float(np.sqrt(2) * _erfinv(1 - 2 * min(share, 0.98)))
+    level = float(ndtri(1 - min(share, 0.98)))
     return np.clip((field - level) * sharpness + 0.5, 0, 1)
-
-
-def _erfinv(x: float) -> float:
-    from scipy.special import erfinv
-
-    return float(erfinv(x))
 
 
 def _lookup(tables: Array, place: Array, mix: Array) -> Array:
@@ -186,30 +181,6 @@ def _lookup(tables: Array, place: Array, mix: Array) -> Array:
         for band in range(6):
             out[band] += bands[band, table][index] * weight
     return out
-
-
-@dataclass(frozen=True)
-class _Parcels:
-    """Which field each pixel lies in."""
-
-    seed: int
-    across: NDArray[np.int64]
-    down: NDArray[np.int64]
-
-    @classmethod
-    def make(cls, style: SceneStyle, seed: int, start: int, stop: int, width: int) -> _Parcels:
-        draw = np.random.default_rng([seed, 49])
-        tilt, long = draw.uniform(0, np.pi / 2), draw.uniform(1, 2.5)
-        down, across = np.mgrid[start:stop, 0:width].astype(np.float32)
-        u = across * np.float32(np.cos(tilt)) + down * np.float32(np.sin(tilt))
-        v = down * np.float32(np.cos(tilt)) - across * np.float32(np.sin(tilt))
-        strip = np.floor(v / style.parcel).astype(np.int64)
-        shift = cell_values(seed + 1, strip, strip * 0) * 8 * style.parcel
-        return cls(seed, np.floor((u + shift) / (style.parcel * long)).astype(np.int64), strip)
-
-    def value(self, key: int) -> Array:
-        """A uniform value for each field."""
-        return cell_values(self.seed + 101 * (key + 1), self.across, self.down)
 
 
 def _streets(

@@ -47,7 +47,7 @@ def write_scene(
     borders: bool = True,
     overwrite: bool = False,
 ) -> None:
-    """Simulate a scene into a tiled, deflated GeoTIFF of six uint16 bands, by rows and so in little memory.
+    """Simulate a scene into a tiled, deflated GeoTIFF of six uint16 bands, by blocks of rows.
 
     Reflectance is DN x 2.75e-5 - 0.2 (scale and offset are in the file), no-data is 0, band descriptions are the names
     blue, green, red, nir, swir1, swir2.

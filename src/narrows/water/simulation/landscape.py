@@ -27,6 +27,7 @@ COVERS = ("land", "water", "snow", "ice", "burnt", "town", "lava", "plants")
 """What `Surface.cover` numbers, from 0; "plants" are floating or stand in water."""
 
 _EDGE = 26
+_APART = 2**40
 
 
 def _hollow(wide: Array) -> Array:
@@ -61,7 +62,7 @@ class Landscape:
 
     Args:
         height, width: in pixels. seed: at least 0; also draws the character of the scene.
-        split: "train" or "test": from which measured spectra covers are mixed.
+        split: "train" or "test": from which measured spectra covers are mixed; one seed's ground differs too.
         sensor: one of those of `library.SENSORS`. pixel: the side of a pixel in metres.
         kind: one of `style.KINDS`; drawn if left out. sun: where the sun stands.
 
@@ -86,6 +87,8 @@ class Landscape:
         if seed < 0:
             raise InputError(f"the seed of a simulated scene is {seed}; it must be 0 or more")
         check_split(split)
+        # Ground and rivers of the splits mustn't be the same either.
+        seed += _APART if split == "test" else 0
         self.height, self.width, self.seed, self.split, self.pixel = height, width, seed, split, pixel
         draw = np.random.default_rng([seed, 1])
         self.style: SceneStyle = draw_style(draw, kind, pixel=pixel)
@@ -172,15 +175,13 @@ class Landscape:
             pools=pools,
             flooded=land.flooded,
             salt=salt,
-            cold=land.snow,
-            relief=style.terrain.relief,
             pixel=self.pixel,
         )
         reflectance = land.reflectance
         reflectance += road * (self.palette.asphalt[:, None, None] - reflectance)
         reflectance += water * (seen.reflectance - reflectance)
-        flat = np.clip(water, 0, 1)
-        light = light + flat * (np.minimum(light > 0.02, 1) - light)
+        # Water lies flat: lit in full, or in the shadow of its banks.
+        light = light + water * ((light > 0.02) - light)
         ice, plants = seen.ice, seen.plants
         open_water = water * (1 - ice) * (1 - plants)
         shares = np.stack(

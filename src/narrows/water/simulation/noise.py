@@ -64,9 +64,21 @@ class FractalNoise:
 
 def _spline(lattice: Array, step: int, start: int, stop: int, left: int, width: int) -> Array:
     """The bicubic B-spline of a lattice whose point k controls pixel (k - 1) * step, on a window of pixels."""
-    down = _spline_matrix(step, start, stop, lattice.shape[0])
-    across = _spline_matrix(step, left, left + width, lattice.shape[1])
-    return (down @ lattice @ across.T).astype(np.float32, copy=False)
+    lines = _along_columns(lattice, step, start, stop)
+    return _along_columns(np.ascontiguousarray(lines.T), step, left, left + width).T
+
+
+def _along_columns(lattice: Array, step: int, start: int, stop: int) -> Array:
+    """Spline the first axis only: pixels [start, stop)."""
+    if len(lattice) <= 96:
+        return _spline_matrix(step, start, stop, len(lattice)) @ lattice
+    # Of a long matrix nearly all is zero.
+    place = np.arange(start, stop)
+    weights = _spline_weights((place % step) / step).astype(np.float32)
+    total = lattice[place // step] * weights[:, :1]
+    for k in range(1, 4):
+        total += lattice[place // step + k] * weights[:, k : k + 1]
+    return total
 
 
 @lru_cache(maxsize=256)

@@ -38,6 +38,7 @@ class SceneStyle:
         kind: one of `KINDS`.
         dryness: 0 forest to 1 bare ground; covers vary around it by `patchiness`.
         farmed: share of parcels. parcel: their size. irrigated: share of parcels that stand green in dry land.
+        pivots: share of parcels that are circles.
         flooded: share of parcels under shallow water.
         town, burnt, lava: share of the land. roads: number of roads.
         snow_line: height above which snow lies, in units of relief (above 4 for none).
@@ -47,6 +48,7 @@ class SceneStyle:
         ponds: number per 10,000 pixels. oxbows, canals: number.
         river, still, sea: kinds of water as `water_colour.draw_water` names them. turbid: how much they vary.
         depth: of standing water, in metres per pixel from the shore. glint: reflectance of the sun on waves.
+        dark: what is left of a forest's light where crowns shade each other.
         clear: above which noise the land is cleared. gallery: how much greener banks are. wooded: 0 to 1.
         steepness: stretches the ground upwards where its light and shadow are reckoned.
     """
@@ -58,6 +60,7 @@ class SceneStyle:
     farmed: float = 0.0
     parcel: float = 10.0
     irrigated: float = 0.1
+    pivots: float = 0.0
     flooded: float = 0.0
     town: float = 0.0
     burnt: float = 0.0
@@ -124,6 +127,7 @@ def draw_style(draw: np.random.Generator, kind: str | None = None, *, pixel: flo
         farmed=draw.uniform(0, 0.7) if chance(0.5) else 0.0,
         parcel=max(2.0, between(80, 700) / pixel),
         irrigated=draw.uniform(0, 0.4),
+        pivots=draw.uniform(0.3, 1) if chance(0.1) else 0.0,
         town=draw.uniform(0, 0.1) if chance(0.4) else 0.0,
         burnt=draw.uniform(0.02, 0.2) if chance(0.15) else 0.0,
         roads=int(draw.integers(0, 3)),
@@ -171,8 +175,9 @@ def draw_style(draw: np.random.Generator, kind: str | None = None, *, pixel: flo
             return replace(
                 style,
                 dryness=draw.uniform(0.75, 1.05),
-                farmed=0.0,
-                irrigated=draw.uniform(0, 0.3),
+                farmed=draw.uniform(0.1, 0.6) if chance(0.3) else 0.0,
+                irrigated=draw.uniform(0.3, 1),
+                pivots=draw.uniform(0.3, 1),
                 river=str(draw.choice(("muddy", "red"))),
                 still=str(draw.choice(("clear", "milky", "muddy"))),
             )
@@ -243,6 +248,7 @@ def draw_style(draw: np.random.Generator, kind: str | None = None, *, pixel: flo
     return replace(
         style,
         flooded=draw.uniform(0.1, 0.7),
+        pivots=0.0,
         farmed=draw.uniform(0.5, 1),
         river="muddy",
         still="muddy",

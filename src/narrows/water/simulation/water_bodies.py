@@ -86,8 +86,6 @@ class WaterBodies:
         pools: Array,
         flooded: Array,
         salt: NDArray[np.bool_],
-        cold: Array,
-        relief: float,
         pixel: float,
     ) -> SeenWater:
         """The water surface of rows [start, stop), also where there is land: what would be seen if it were flooded."""
