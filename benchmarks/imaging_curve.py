@@ -44,30 +44,33 @@ def points() -> dict[str, dict[str, Any]]:
         found[name.replace("_gatedTrue", "_gated").replace(" ", "")] = _point(vertical, look_ahead, states, **more)
 
     for look_ahead in (4, 0):
+        add("iir", look_ahead)
         add("iir", look_ahead, gated=True)
         add("causal", look_ahead, gated=True)
-        add("iir", look_ahead)
     add("symmetric", 0, gated=True)
     add("symmetric", 0)
     for look_ahead in (4, 0):
-        add("causal", look_ahead, QUARTER, gated=True)
-        add("iir", look_ahead, LESS, gated=True)
         add("causal", look_ahead)
-        add("iir", look_ahead, DOUBLE, gated=True)
+        add("causal", look_ahead, QUARTER)
+        add("iir", look_ahead, LESS)
+        add("iir", look_ahead, DOUBLE)
+    add("iir", 8)
+    add("causal", 8)
     add("iir", 4, order=2)
-    for look_ahead in (4, 0):
-        add("causal", look_ahead, HALF, gated=True)
-        add("iir", look_ahead, HALF, gated=True)
+    add("iir", 0, order=2)
+    for look_ahead in (2, 1):
+        add("iir", look_ahead)
+        add("causal", look_ahead)
+        add("causal", look_ahead, QUARTER)
+    add("causal", 8, QUARTER)
+    for look_ahead in (4, 0, 8, 2, 1):
+        add("causal", look_ahead, HALF)
+        add("iir", look_ahead, HALF)
     for look_ahead in (8, 2, 1):
-        add("iir", look_ahead, gated=True)
-        add("causal", look_ahead, gated=True)
-        add("causal", look_ahead, QUARTER, gated=True)
-    for look_ahead in (8, 2, 1):
-        add("iir", look_ahead, DOUBLE, gated=True)
-        add("iir", look_ahead, HALF, gated=True)
-        add("causal", look_ahead, HALF, gated=True)
-    add("symmetric", 0, HALF, gated=True)
-    add("symmetric", 0, QUARTER, gated=True)
+        add("iir", look_ahead, LESS)
+        add("iir", look_ahead, DOUBLE)
+    add("symmetric", 0, HALF)
+    add("symmetric", 0, QUARTER)
     return found
 
 
