@@ -136,7 +136,7 @@ class ImagingCore(nn.Module):
         self.scales = coarser
         self.head = nn.ConvTranspose2d(widths[0], out_channels, (1, fold), stride=(1, fold))
         self.direct = nn.Conv2d(in_channels, out_channels, 1)
-        self.reset_parameters()
+        self._begin()
 
     @staticmethod
     def _waits(vertical: str, kernel: int, blocks: tuple[int, ...], pooling: str) -> int:
@@ -149,7 +149,7 @@ class ImagingCore(nn.Module):
         return waits
 
     @torch.no_grad()
-    def reset_parameters(self) -> None:
+    def _begin(self) -> None:
         """At the start the result is the image's planes and a little of the rest; the stem looks at near rows most."""
         window = self.stem[0] if isinstance(self.stem, nn.Sequential) else self.stem
         assert isinstance(window, nn.Conv2d)
