@@ -256,8 +256,8 @@ class PictureSink(StagedSink):
 
     @property
     def encoder_bytes(self) -> int:
-        """Bytes that the encoder holds at the end: of a JPEG every coefficient, 16 bits each, two colours of it halved in
-        both directions, for GDAL has its code table fitted to the image.
+        """Bytes that the encoder holds at the end: of a JPEG every coefficient, in 16 bits and for two of its three
+        colours at half the size, for GDAL has the code table fitted to the image.
         """
         return self._coefficient_bytes
 
