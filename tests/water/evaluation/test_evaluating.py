@@ -113,7 +113,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_an_evaluation_adds_up_and_is_drawn(tmp_path: Path, folder: Path) -> None:
-    network = NetworkMethod(own_network(awei(), "awei", "logits"))
+    network = NetworkMethod(own_network(awei(), "awei", "logits"), quick=False)
     missing = [Missing("somebody", "not installed")]
     found = evaluate(find_pairs(str(folder), None, {}), [network, *rules()], missing=missing)
     assert list(found.scenes) == ["s3", "s4"]
@@ -184,6 +184,7 @@ def test_waterdetect_finds_the_water_of_a_simple_scene(truth: np.ndarray) -> Non
     reflectance, water = simulate_scene(96, 96, 3)
     seen = np.ones(water.shape, bool)
     answer = peer.map(View("made", reflectance, seen, ~seen))
-    assert set(np.unique(answer.classes)) <= {0, 1, 254}
+    assert set(np.unique(answer.classes)) == {0, 1}
+    assert ((answer.classes == 1) & (water > 0)).sum() > 0.5 * (water > 0).sum()
     again = peer.map(View("made", reflectance, seen, ~seen))
     np.testing.assert_array_equal(answer.classes, again.classes)
