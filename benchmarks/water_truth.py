@@ -55,7 +55,7 @@ def pairs_of(split: str, truth: Path, data: Path, folder: Path) -> Path:
             source = data / scene["path"]
             if source.suffix == ".npz":
                 source = days(source, folder, only=scene["frame"])[0]
-            said = shlex.split(options[scene["path"]])
+            said = shlex.split(options[scene["path"]].replace("--mask-clouds", ""))
             more = {key.removeprefix("--"): value for key, value in zip(said[::2], said[1::2], strict=True)}
             place = {"row": rows.start, "column": across.start}
             place |= {"height": rows.stop - rows.start, "width": across.stop - across.start}

@@ -33,7 +33,7 @@ def date_in_name(name: str) -> datetime.date | None:
             continue
         if day >= _FIRST:
             return day
-    numbered = _DAY_OF_YEAR.search(name) or _OLD_LANDSAT.search(name)
-    if numbered and 1 <= int(numbered[2]) <= 366:
-        return datetime.date(int(numbered[1]), 1, 1) + datetime.timedelta(int(numbered[2]) - 1)
+    found = _DAY_OF_YEAR.search(name) or _OLD_LANDSAT.search(name)
+    if found and 1 <= int(found[2]) <= 366:
+        return datetime.date(int(found[1]), 1, 1) + datetime.timedelta(int(found[2]) - 1)
     return None

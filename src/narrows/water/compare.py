@@ -22,7 +22,7 @@ from narrows.water.classes import HIDDEN, LAND, NO_DATA, WATER, Colour
 from narrows.water.map_files import WaterMap
 from narrows.water.outputs import StagedOutputs
 from narrows.water.quicklook import ClassShares
-from narrows.water.statistics import StatisticsCounter
+from narrows.water.statistics import StatisticsCounter, percent
 
 __all__ = ["CHANGES", "Change", "ChangeFiles", "changes", "compare_maps"]
 
@@ -119,7 +119,7 @@ class Change:
     def line(self) -> str:
         """One line for people."""
         said = [f"{name} {self.amount(name)}" for name in ("gain", "loss", "water in both")]
-        return f"{', '.join(said)}; {self.not_comparable_share:.1%} not comparable"
+        return f"{', '.join(said)}; {percent(self.not_comparable_share)} not comparable"
 
     def amount(self, name: str) -> str:
         """The class `name` in km², or in pixels."""

@@ -18,13 +18,18 @@ if TYPE_CHECKING:
 __all__ = ["save_areas", "save_change", "save_occurrence"]
 
 
-def _figure(rows: int, columns: int) -> tuple[Any, Any, float]:
+_NEARLY_WHOLE = 0.1
+"""Up to this share not observed, dates are joined by a line."""
+
+
+def _figure(rows: int, columns: int, beside: float = 0.0) -> tuple[Any, Any, float]:
+    """A figure with one picture of `rows` x `columns` cells, and its height; `beside` inches are for a colour bar."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     scale = 7.0 / max(rows, columns)
     height = max(rows * scale, 1.6) + 1.5
-    figure = Figure(figsize=(max(columns * scale, 4.6) + 0.3, height), layout="constrained")
+    figure = Figure(figsize=(max(columns * scale, 4.6) + 0.3 + beside, height), layout="constrained")
     FigureCanvasAgg(figure)
     axis = figure.subplots()
     axis.set_xticks([])
@@ -67,7 +72,7 @@ def save_occurrence(percent: NDArray[np.float32], title: str, line: str, cell_me
     from matplotlib.colors import LinearSegmentedColormap
 
     rows, columns = percent.shape
-    figure, axis, height = _figure(rows, columns)
+    figure, axis, height = _figure(rows, columns, beside=1.3)
     ramp = LinearSegmentedColormap.from_list("occurrence", ["#e2e0d9", "#9fc3d8", "#3f86bd", "#0b3c78"], bad="white")
     drawn = axis.imshow(percent, cmap=ramp, vmin=0, vmax=100, interpolation="nearest")
     figure.colorbar(drawn, ax=axis, shrink=0.7, label="water in % of the dates observed")
@@ -79,7 +84,7 @@ def save_occurrence(percent: NDArray[np.float32], title: str, line: str, cell_me
 
 def save_areas(entries: Sequence[Entry], path: Path) -> None:
     """Write water by date as PNG to `path`: the area seen, up to where it would reach if all that was not observed
-    were water, and below it the share that was not observed."""
+    were water (bars may leave the picture), and below it the share that was not observed."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -97,17 +102,21 @@ def save_areas(entries: Sequence[Entry], path: Path) -> None:
     figure = Figure(figsize=(8, 4.6), layout="constrained")
     FigureCanvasAgg(figure)
     top, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    top.errorbar(
-        days, seen, yerr=[np.zeros_like(unseen), unseen], fmt="o-", color="#125cad", ecolor="#edb86b", markersize=4,
-        linewidth=1, elinewidth=3,
-    )  # fmt: skip
+    share = np.array([entry.statistics.not_observed_share for entry in entries])
+    whole = share <= _NEARLY_WHOLE
+    top.vlines(days, seen, seen + unseen, color="#edb86b", linewidth=3)
+    top.plot(days[whole], seen[whole], "o-", color="#125cad", markersize=5, linewidth=1)
+    top.plot(days[~whole], seen[~whole], "o", color="#125cad", markerfacecolor="white", markersize=5)
     top.set_ylabel("water, km²" if in_km2 else "water, pixels")
-    top.set_ylim(bottom=0)
-    top.set_title("Water seen; the bar: if all that was not observed were water", fontsize=10, loc="left", color="0.25")
-    shares = [100 * entry.statistics.not_observed_share for entry in entries]
-    below.vlines(days, 0, shares, color="#edb86b", linewidth=4)
+    top.set_ylim(0, max(1.6 * float(seen.max()), 1e-9))
+    top.set_title(
+        f"Water seen; hollow: more than {_NEARLY_WHOLE:.0%} not observed; bars: up to where it would reach "
+        "if all of that were water",
+        fontsize=9, loc="left", color="0.25",
+    )  # fmt: skip
+    below.vlines(days, 0, 100 * share, color="#edb86b", linewidth=4)
     below.set_ylabel("not observed, %", fontsize=9)
-    below.set_ylim(0, max(5.0, 1.1 * max(shares)))
+    below.set_ylim(0, max(5.0, 110 * float(share.max())))
     for axis in (top, below):
         axis.spines[["top", "right"]].set_visible(False)
     figure.autofmt_xdate()

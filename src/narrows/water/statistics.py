@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from narrows.errors import OutputError
 from narrows.water.classes import HIDDEN, LAND, NO_DATA, WATER
 
-__all__ = ["Statistics", "StatisticsCounter", "check_statistics_path", "write_statistics"]
+__all__ = ["Statistics", "StatisticsCounter", "check_statistics_path", "percent", "write_statistics"]
 
 _M2_PER_KM2 = 1e6
 _NAMES = ("water", "land", "hidden", "no_data")
@@ -78,15 +78,16 @@ class Statistics:
         pixels = math.isnan(self.water_km2)
         said = [f"water {self.water_pixels:,} pixels" if pixels else f"water {self.water_km2:,.2f} km²"]
         if (share := self.water_share_of_observed) is not None:
-            said[0] += f", {_percent(share)} of what was observed"
+            said[0] += f", {percent(share)} of what was observed"
         if self.hidden_pixels:
-            said.append(f"{_percent(self.hidden_share)} hidden by cloud or shadow")
+            said.append(f"{percent(self.hidden_share)} hidden by cloud or shadow")
         if self.no_data_pixels:
-            said.append(f"{_percent(self.no_data_share)} without data")
+            said.append(f"{percent(self.no_data_share)} without data")
         return "; ".join(said)
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share in words: one decimal, and ``"under 0.1%"`` where that would say nothing."""
     return "under 0.1%" if 0 < share < 0.001 else f"{share:.1%}"
 
 
