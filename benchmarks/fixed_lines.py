@@ -1,8 +1,7 @@
 """An imaging core whose line buffers hold whole numbers of so many bits, to score it as hardware would keep it.
 
 What is rounded is what waits from one row to the next: lines of the image, the state of recursive filters (before the
-next row reads it), the lines that a vertical convolution reads, and the row that waits after a coarser scale has made
-two. Everything else stays in float32. Each channel has a range of its own, found on training images with a quarter to
+next row reads it), the lines that a vertical convolution reads, and the row of a coarser scale that is used for two. Everything else stays in float32. Each channel has a range of its own, found on training images with a quarter to
 spare; beyond it, values saturate.
 """
 
@@ -66,7 +65,7 @@ def fixed_lines(core: ImagingCore, images: Tensor, bits: int) -> Iterator[Imagin
         elif isinstance(module, GatedFIR | VerticalFIR):
             undo.append(module.convolution.register_forward_pre_hook(_before(line())).remove)
         elif isinstance(module, _Scale) and module.up is not None:
-            undo.append(module.up.register_forward_hook(_after(line())).remove)
+            undo.append(module.up.register_forward_pre_hook(_before(line())).remove)
     try:
         with torch.no_grad():
             core(images)
@@ -80,10 +79,6 @@ def fixed_lines(core: ImagingCore, images: Tensor, bits: int) -> Iterator[Imagin
 
 def _before(line: _Line) -> Callable[..., tuple[Tensor]]:
     return lambda _, given: (line(given[0]),)
-
-
-def _after(line: _Line) -> Callable[..., Tensor]:
-    return lambda _, given, made: line(made)
 
 
 def _recursive(module: VerticalIIR, line: _Line) -> Callable[[Tensor], Tensor]:

@@ -98,12 +98,13 @@ def collect(runs: Path, bits: int) -> list[dict[str, Any]]:
     """Every finished point: scores with lines of `bits`, what is kept, waited for and computed."""
     from narrows.costing.lines import line_costs
     from narrows.imaging.dead_leaves import dead_leaves
-    from narrows.imaging.evaluation import evaluate
+    from narrows.imaging.evaluation import cases, score
     from narrows.imaging.recipes.curve import core_of, noisy
     from narrows.streaming.capturing import captured
 
     clean = dead_leaves(4, 192, 192, seed=99)
     images, _ = noisy(clean, torch.Generator().manual_seed(0))
+    spoilt = [case for case in cases("denoise") if case.test == "sigma 25"]
     rows = []
     for name, arguments in points().items():
         folder = runs / name
@@ -112,8 +113,8 @@ def collect(runs: Path, bits: int) -> list[dict[str, Any]]:
         found = json.loads((folder / "result.json").read_text())
         core = core_of(found["configuration"]).eval()
         core.load_state_dict(load_file(folder / "core.safetensors"))
-        with fixed_lines(core, images, bits) as fixed:
-            scores = [s for s in evaluate("denoise", lambda case, c=fixed: c(case.observed)) if s.test == "sigma 25"]
+        with fixed_lines(core, images, bits) as fixed, torch.no_grad():
+            scores = [score(case, fixed(case.observed)) for case in spoilt]
         graph = captured(core, [(1, 1, HEIGHT, COLUMNS)], [torch.float32])
         lines = line_costs(graph, bits)
         assert not isinstance(lines, str)

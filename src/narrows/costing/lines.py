@@ -152,12 +152,19 @@ def _coders(graph: RowGraph) -> list[int]:
         node, alone = coder, coder.coded_bits is not None
         while alone and node.rows is not None:
             needs = [(source, need) for source, need in zip(node.inputs, node.needs, strict=True) if need is not None]
-            if len(needs) != 1 or not isinstance(needs[0][1], Same):
+            if len(needs) != 1 or not _row_for_row(needs[0][1], node.height):
                 break
             found.add(node.index)
             node = graph.nodes[needs[0][0]]
             alone = len(consumers[node.index]) == 1
     return sorted(found)
+
+
+def _row_for_row(need: RowNeed, rows: int) -> bool:
+    """Whether row r needs row r alone, as also a 1 x 1 convolution does."""
+    return need.height == rows and all(
+        need.first(r) == r and need.last(r + 1) == r + 1 for r in {0, rows // 2, rows - 1}
+    )
 
 
 def _wanted(need: RowNeed, rows: int, made: int) -> int:

@@ -54,8 +54,8 @@ def charbonnier(made: Tensor, wanted: Tensor, width: float = 1e-3) -> Tensor:
 def leaf_pool(file: Path | None, plates: int = 128, seed: int = 31) -> LeafPool:
     """The dead-leaves images to train on; kept in `file` for the next training, if one is named."""
     if file is not None and file.exists():
-        held: LeafPool = torch.load(file, weights_only=False)
-        return held
+        kept: LeafPool = torch.load(file, weights_only=False)
+        return kept
     pool = LeafPool(plates, seed=seed)
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)

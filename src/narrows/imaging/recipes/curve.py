@@ -32,10 +32,10 @@ SIGMA = 25 / 255
 
 def core_of(configuration: Mapping[str, Any]) -> ImagingCore:
     """The core with these arguments, lists (as JSON has them) for tuples; one plane in and one out unless told."""
-    given: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in configuration.items()
-    }
-    return imaging_core(**({"in_channels": 1, "out_channels": 1} | given))
+    given: dict[str, Any] = {"in_channels": 1, "out_channels": 1}
+    for name, value in configuration.items():
+        given[name] = tuple(value) if isinstance(value, list) else value
+    return imaging_core(**given)
 
 
 def noisy(clean: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:

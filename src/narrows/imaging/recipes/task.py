@@ -35,7 +35,7 @@ CORE: dict[str, Any] = {
     "fold": 2,
     "stem": 48,
 }
-STEPS = 6000
+STEPS = 5000
 
 
 def train_task(
