@@ -1,18 +1,20 @@
 """ShuffleNet V2's tables 1 to 4, whole: G1 equal widths, G2 groups, G3 fragments, G4 element-wise operations.
 
-    python benchmarks/guideline_tables.py [--rounds 21]
+    python benchmarks/guideline_tables.py [--seconds 3]
 
 56 x 56, 10 blocks, one image, one thread: the paper's blocks (arXiv 1807.11164) at the channels of both of its columns,
 GPU and ARM, each at widths x1, x2 and x4. Within a table and a width every row has the same multiply-accumulates but
-for rounding. The paper's speeds stand beside ours as times relative to the table's first row. For G3 the channels of
-the fragments are those that keep the operations of the first row, as the paper says without giving them; for G4 all
-three convolutions have the channels that it names. Eight groups don't divide the paper's 180 channels: here are 184.
+for rounding, and all take turns, 7 to 25 rounds. The paper's speeds stand beside ours as times relative to the table's
+first row. For G3 the channels of the fragments are those that keep the operations of the first row, as the paper says
+without giving them; for G4 all three convolutions have the channels that it names. Eight groups don't divide the
+paper's 180 channels: here are 184.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +29,7 @@ from torch import Tensor, nn
 
 SIDE, BLOCKS = 56, 10
 WIDTHS = (1, 2, 4)
+FEWEST, MOST = 7, 25  # rounds
 MEASURED = "guideline_tables_measured"
 PLOT = Path(__file__).resolve().parents[1] / "docs" / "images" / "claims_guidelines.png"
 
@@ -144,8 +147,8 @@ def access(model: nn.Module) -> int:
     return sum(SIDE * SIDE * (c.in_channels + c.out_channels) + c.weight.numel() for c in convolutions)
 
 
-def measured(rounds: int) -> list[dict[str, Any]]:
-    """A row for each case at each width; the cases of a table, column and width take turns."""
+def measured(seconds: float) -> list[dict[str, Any]]:
+    """A row for each case at each width; the cases of a table, column and width take turns for about `seconds`."""
     torch.set_num_threads(1)
     rows = []
     for name, column in dict.fromkeys((case.table, case.column) for case in CASES):
@@ -162,7 +165,10 @@ def measured(rounds: int) -> list[dict[str, Any]]:
                     case.name: (lambda model=model, image=image: model(image))
                     for case, model, image in zip(cases, models, images, strict=True)
                 }
-                times = interleaved(works, rounds)
+                begun = time.perf_counter()
+                interleaved(works, 0)
+                rounds = min(max(int(2 * seconds / (time.perf_counter() - begun)), FEWEST), MOST)
+                times, disturbed = interleaved(works, rounds)
             for case, wide, model in zip(cases, channels, models, strict=True):
                 rows.append(
                     {
@@ -173,6 +179,8 @@ def measured(rounds: int) -> list[dict[str, Any]]:
                         "channels": wide,
                         "M_macs": round(macs(model) / 1e6, 1),
                         "M_access": round(access(model) / 1e6, 2),
+                        "rounds": len(times[case.name]),
+                        "disturbed": disturbed,
                         **summary(times[case.name]),
                         **ratio(times[case.name], times[cases[0].name]),
                         "paper": round(cases[0].speeds[place] / case.speeds[place], 2),
@@ -239,14 +247,14 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--seconds", type=float, default=3, help="for each table, column and width")
     parser.add_argument("--redraw", action="store_true", help="draw the plot again from the results on disk")
     chosen = parser.parse_args()
     if chosen.redraw:
         draw(json.loads((RESULTS / f"{MEASURED}.json").read_text())["rows"], PLOT)
         return
-    rows = measured(chosen.rounds)
-    settings = {"rounds": chosen.rounds, "threads": 1, "side": SIDE, "blocks": BLOCKS}
+    rows = measured(chosen.seconds)
+    settings = {"seconds": chosen.seconds, "threads": 1, "side": SIDE, "blocks": BLOCKS}
     save(MEASURED, settings, rows)
     shown = compact(rows)
     table("ShuffleNet V2, tables 1 to 4", shown, COLUMNS["guideline_tables"])
