@@ -1,6 +1,6 @@
 """ShuffleNet V2's tables 1 to 4, whole: G1 equal widths, G2 groups, G3 fragments, G4 element-wise operations.
 
-    python benchmarks/guideline_tables.py [--seconds 3]
+    python benchmarks/guideline_tables.py [--seconds 3] [--only "G1 widths, GPU"]
 
 56 x 56, 10 blocks, one image, one thread: the paper's blocks (arXiv 1807.11164) at the channels of both of its columns,
 GPU and ARM, each at widths x1, x2 and x4. Within a table and a width every row has the same multiply-accumulates but
@@ -147,11 +147,16 @@ def access(model: nn.Module) -> int:
     return sum(SIDE * SIDE * (c.in_channels + c.out_channels) + c.weight.numel() for c in convolutions)
 
 
-def measured(seconds: float) -> list[dict[str, Any]]:
-    """A row for each case at each width; the cases of a table, column and width take turns for about `seconds`."""
+def measured(seconds: float, only: str | None = None) -> list[dict[str, Any]]:
+    """A row for each case at each width; the cases of a table, column and width take turns for about `seconds`.
+
+    With `only`, a table and a column, just these.
+    """
     torch.set_num_threads(1)
     rows = []
     for name, column in dict.fromkeys((case.table, case.column) for case in CASES):
+        if only not in (None, f"{name}, {column}"):
+            continue
         cases = [case for case in CASES if (case.table, case.column) == (name, column)]
         for place, width in enumerate(WIDTHS):
             channels = [case.at(width) for case in cases]
@@ -241,19 +246,24 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
             axis.tick_params(labelsize=8)
         line[0].set_ylabel("time relative\nto the first")
     axes[0][0].legend(fontsize=8)
-    axes[0][1].legend(fontsize=8)
+    axes[0][1].legend(fontsize=8, loc="upper left")
     figure.savefig(path, dpi=100)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=3, help="for each table, column and width")
+    parser.add_argument("--only", metavar="TABLE, COLUMN", help="measure these again, and keep the others")
     parser.add_argument("--redraw", action="store_true", help="draw the plot again from the results on disk")
     chosen = parser.parse_args()
     if chosen.redraw:
         draw(json.loads((RESULTS / f"{MEASURED}.json").read_text())["rows"], PLOT)
         return
-    rows = measured(chosen.seconds)
+    rows = measured(chosen.seconds, chosen.only)
+    if chosen.only:
+        again = {(row["table"], row["column"], row["width"], row["case"]): row for row in rows}
+        before = json.loads((RESULTS / f"{MEASURED}.json").read_text())["rows"]
+        rows = [again.get((row["table"], row["column"], row["width"], row["case"]), row) for row in before]
     settings = {"seconds": chosen.seconds, "threads": 1, "side": SIDE, "blocks": BLOCKS}
     save(MEASURED, settings, rows)
     shown = compact(rows)

@@ -48,6 +48,8 @@ COLUMNS = {
         "ratio_low",
         "ratio_high",
         "papers",
+        "rounds",
+        "disturbed",
     ],
     "memory_by_level": [
         "level",

@@ -182,10 +182,12 @@ def _costs(
     from narrows.costing.cost import graph_of, report_at
     from narrows.streaming.capturing import exported
     from narrows.streaming.mapped import MappedWeights
-    from narrows.streaming.memory import resident_now
+    from narrows.streaming.memory import give_back, resident_now
     from narrows.streaming.plan import make_plan
 
-    # What the designs before this one left in the process is none of its memory.
+    # What the designs before this one left in the process is none of its memory. Were it given back only later, or used
+    # again, this design would seem to need so much less.
+    give_back()
     left = max(resident_now() - at_start, 0)
     model = design.build(bands).eval()
     shapes, kind = [(1, bands, height, width)], torch.float32
