@@ -1,6 +1,6 @@
 """Networks of like operations, and what squeeze-and-excitation costs in operations and in time.
 
-    python benchmarks/mobile_networks.py [--rounds 25]
+    python benchmarks/mobile_networks.py [--rounds 15]
 
 224 x 224, one image, one thread, random weights. The papers' times beside ours are relative to each group's first:
 ShuffleNet V2 (arXiv 1807.11164), table 8, batches or images a second; MobileNetV2 (arXiv 1801.04381), table 4, Pixel 1;
@@ -70,7 +70,8 @@ def measured(rounds: int) -> list[dict[str, Any]]:
         entries = [entry for entry in ENTRIES if entry.group == group]
         models = {entry.name: entry.build().eval() for entry in entries}
         with torch.inference_mode():
-            times = interleaved({name: lambda m=model: m(image) for name, model in models.items()}, rounds)
+            works = {name: lambda m=model: m(image) for name, model in models.items()}
+            times, disturbed = interleaved(works, rounds)
         counts = {name: macs(model) for name, model in models.items()}
         base = entries[0].name
         for entry in entries:
@@ -78,6 +79,8 @@ def measured(rounds: int) -> list[dict[str, Any]]:
                 {
                     "group": group,
                     "network": entry.name,
+                    "rounds": len(times[entry.name]),
+                    "disturbed": disturbed,
                     "M_macs": round(counts[entry.name] / 1e6, 1),
                     "more_macs": f"{100 * (counts[entry.name] / counts[base] - 1):+.2f} %",
                     **summary(times[entry.name]),
@@ -122,7 +125,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--redraw", action="store_true", help="draw the plot again from the results on disk")
     chosen = parser.parse_args()
     if chosen.redraw:

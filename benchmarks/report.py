@@ -34,17 +34,8 @@ COLUMNS = {
     "full_scene": ["what", "budget", "seconds", "against_rasterio", "peak_MB"],
     "rows_constant": ["rows", "width", "us_per_row", "against_median", "spread", "peak_MB"],
     "guideline_tables": [
-        "table",
-        "case",
-        "M_macs",
-        "M_access",
-        "ms",
-        "spread",
-        "ratio",
-        "ratio_low",
-        "ratio_high",
-        "paper_gpu",
-        "paper_arm",
+        *("table", "paper's", "case", "channels", "M_access", "ms"),
+        *("here x1", "paper x1", "here x2", "paper x2", "here x4", "paper x4"),
     ],
     "mobile_networks": [
         "group",
@@ -57,6 +48,8 @@ COLUMNS = {
         "ratio_low",
         "ratio_high",
         "papers",
+        "rounds",
+        "disturbed",
     ],
     "memory_by_level": [
         "level",

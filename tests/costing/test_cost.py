@@ -6,6 +6,7 @@ import json
 
 import pytest
 import torch
+from fvcore.nn import FlopCountAnalysis
 from tests.costing.networks import COUNTED, REFERENCES, Classifier, Shared
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -31,9 +32,8 @@ def test_agrees_with_torch_on_networks_that_it_counts_right(name):
 
 @pytest.mark.parametrize("name", ["deepwatermap", "unet", "dilated", "pyramid"])
 def test_agrees_with_fvcore_on_networks_that_it_counts_right(name):
-    fvcore = pytest.importorskip("fvcore.nn")
     model = REFERENCES[name]().eval()
-    analysis = fvcore.FlopCountAnalysis(model, torch.rand(1, 6, *SIZE))
+    analysis = FlopCountAnalysis(model, torch.rand(1, 6, *SIZE))
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False)
     # fvcore counts batch norm and resizing as well; only products are compared.
     found = {name: count for name, count in analysis.by_operator().items() if name in ("conv", "linear", "matmul")}

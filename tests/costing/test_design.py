@@ -82,8 +82,8 @@ def test_a_barrier_fits_by_memory_alone(monkeypatch):
 AFTER_OTHERS = """
 from narrows.costing.design import Budget, choose
 from narrows.networks.catalogue import CATALOGUE
-unet = next(design for design in CATALOGUE if design.name == "unet_x2")
-for earlier in ([], CATALOGUE[-3:]):
+unet, large = (next(design for design in CATALOGUE if design.name == name) for name in ("unet_x2", "deepwatermap_v2"))
+for earlier in ([], [large, *CATALOGUE[-2:], large]):
     found = choose("segmentation", 6, 512, 384, Budget(), designs=[*earlier, unet])
     print(next(candidate.costs.memory for candidate in found if candidate.design is unet))
 """

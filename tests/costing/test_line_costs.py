@@ -9,6 +9,8 @@ from torch import nn
 
 import narrows
 from narrows.layers.line_coding import DPCM, ChannelCompressor, Quantiser
+from narrows.costing import field as field_room
+from narrows.errors import CaptureError
 
 
 @pytest.mark.parametrize(
@@ -85,16 +87,87 @@ def test_recurrence_over_pixels_waits_for_the_whole_image():
     assert report.totals["delay_rows"] == 12
 
 
-@pytest.mark.parametrize("name", ["unet", "dilated"])
-def test_theoretical_rows_hold_every_gradient(name):
-    model = REFERENCES[name]().eval().double()
-    report = narrows.cost(model, 512, 32)
-    image = torch.randn(1, 6, 512, 32, dtype=torch.float64, requires_grad=True)
+def reached(model, height, width):
+    """First and last row and column of an image that the central value of the output has a gradient to."""
+    image = torch.randn(1, 6, height, width, dtype=torch.float64, requires_grad=True)
     output = model(image)
-    output[..., output.shape[-2] // 2, 16].sum().backward()
-    rows = image.grad.abs().sum((0, 1, 3)).nonzero().flatten()
-    first, last = int(rows[0]), int(rows[-1])
-    assert 256 - report.field.above <= first and last <= 256 + report.field.below
+    output[..., output.shape[-2] // 2, output.shape[-1] // 2].sum().backward()
+    found = image.grad.abs().sum((0, 1)).nonzero()
+    return found.amin(0).tolist(), found.amax(0).tolist()
+
+
+@pytest.mark.parametrize("name", ["unet", "dilated"])
+@pytest.mark.parametrize("size", [(512, 32), (32, 512)], ids=["rows", "columns"])
+def test_theoretical_field_holds_every_gradient(name, size):
+    model = REFERENCES[name]().eval().double()
+    field = narrows.cost(model, *size).field
+    (top, left), (bottom, right) = reached(model, *size)
+    middle = [side // 2 for side in size]
+    assert middle[0] - field.above <= top and bottom <= middle[0] + field.below
+    assert middle[1] - field.left <= left and right <= middle[1] + field.right
+    assert (field.whole, field.whole_columns) == (size[0] == 32, size[1] == 32)
+
+
+class Running(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.dim = dim
+
+    def forward(self, x):
+        return x.cumsum(dim=self.dim)
+
+
+def uneven() -> nn.Module:
+    """Something else along rows than along columns, in every kind of operator that looks at neighbours."""
+    return nn.Sequential(
+        nn.Conv2d(6, 8, (1, 5), stride=(1, 2), padding=(0, 2)),
+        nn.ConvTranspose2d(8, 4, (3, 2), stride=(1, 2), padding=(1, 0)),
+        nn.ReplicationPad2d((3, 0, 0, 1)),
+        nn.Conv2d(4, 4, (2, 3), dilation=(1, 2), padding="same", padding_mode="zeros"),
+        nn.AvgPool2d((1, 2)),
+        nn.Upsample(scale_factor=(1.0, 2.0), mode="bilinear"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "rows", "columns"),
+    [
+        (nn.Sequential(nn.Conv2d(6, 3, (5, 1), padding=(2, 0))), 5, 1),
+        (nn.Sequential(nn.Conv2d(6, 3, (1, 5), padding=(0, 2))), 1, 5),
+        (nn.Sequential(nn.Conv2d(6, 3, (3, 1)), nn.PixelShuffle(1), nn.MaxPool2d((2, 3))), 4, 3),
+        (nn.Sequential(nn.Conv2d(6, 4, 1), nn.GELU(), nn.Softmax(-1)), 1, 64),
+        (nn.Sequential(nn.Conv2d(6, 4, 1), nn.Flatten(2)), 1, 1),
+        (nn.Sequential(nn.CircularPad2d((1, 1, 0, 0)), nn.Conv2d(6, 4, 3)), 3, 64),  # the bound of what wraps around
+        # A recurrence depends on all that came before: rows and columns 0 to 24 and 0 to 32.
+        (nn.Sequential(nn.Conv2d(6, 4, 1), Running(-1)), 1, 33),
+        (nn.Sequential(nn.Conv2d(6, 4, 3, padding=1), Running(-2)), 26, 3),
+    ],
+    ids=["5x1", "1x5", "pooled", "softmax over columns", "flattened", "circular", "running along", "running down"],
+)
+def test_field_by_hand(model, rows, columns):
+    field = narrows.cost(model.eval(), 48, 64).field
+    assert (field.rows, field.columns, field.whole_columns) == (rows, columns, columns == 64)
+
+
+def test_columns_that_are_not_known_are_not_given(monkeypatch):
+    def refuse(program):
+        raise CaptureError("no")
+
+    monkeypatch.setattr(field_room, "transposed_graph", refuse)
+    report = narrows.cost(nn.Conv2d(6, 4, 3).eval(), 48, 64)
+    assert report.field.rows == 3 and report.field.columns is None
+    assert any("columns are not known" in note for note in report.notes)
+
+
+def test_columns_of_an_uneven_network_hold_every_gradient():
+    torch.manual_seed(0)
+    model = uneven().eval().double()
+    field = narrows.cost(model, 40, 96).field
+    (top, left), (bottom, right) = reached(model, 40, 96)
+    # Resizing is bounded by a row or column more than strictly needed.
+    assert 20 - field.above <= top and bottom <= 20 + field.below and field.rows <= bottom - top + 1 + 4
+    assert 48 - field.left <= left and right <= 48 + field.right and field.columns <= right - left + 1 + 8
+    assert field.columns > 2 * field.rows and "columns" in str(narrows.cost(model, 40, 96))
 
 
 def test_effective_field_is_smaller_than_the_theoretical_one():

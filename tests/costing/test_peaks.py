@@ -138,3 +138,20 @@ def test_where_only_torch_runs_there_is_no_line_of_the_users():
     report = narrows.cost(chain, 64, 48)
     assert report.eager.source is None and report.eager.module in {"0", "1", "2"}
     assert all(tensor.source is None for tensor in report.eager.tensors)
+
+
+@pytest.mark.parametrize(
+    ("layer", "size", "taken", "what"),
+    [
+        # Few input values: PyTorch's own convolution, 6 x 9 columns of 40 x 40 values.
+        (nn.Conv2d(6, 32, 3, padding=1), 40, 6 * 9 * 40 * 40 * 4, "its input unfolded (im2col)"),
+        (nn.Conv2d(16, 64, 3, padding=1), 40, 16 * 64 * 9 * 4, "its weight in oneDNN's order"),
+        (nn.Conv2d(6, 8, 1), 40, 0, None),
+    ],
+    ids=["unfolded", "weight", "none"],
+)
+def test_what_a_kernel_takes_is_part_of_the_gap_and_is_named(layer, size, taken, what):
+    report = narrows.cost(nn.Sequential(layer).eval(), size, size)
+    assert report.eager.bytes - report.liveness.bytes == report.eager.scratch_bytes == taken
+    assert [tensor.scratch for tensor in report.eager.tensors if tensor.scratch] == ([what] if what else [])
+    assert (f"that the kernel of convolution takes for itself: {what}" in str(report)) == bool(what)

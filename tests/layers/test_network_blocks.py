@@ -56,9 +56,17 @@ def test_shuffle_units(size):
     unit = ShuffleUnit(8).eval()
     assert unit(x).shape == x.shape
     assert torch.equal(unit(x)[:, ::2], x[:, :4])  # half of the channels pass, in every other place
-    assert ShuffleDownUnit(8, 12).eval()(x).shape == (2, 12, *halved(size))
+    down = ShuffleDownUnit(8, 12).eval()
+    assert down(x).shape == (2, 12, *halved(size))
+    assert (down.short(x).shape[1], down.branch(x).shape[1]) == (8, 4)
     # 4 to 4 twice, 9 weights a channel; each with the weight and bias of its norm.
     assert parameters(unit) == 2 * 16 + 4 * 9 + 3 * 8
+
+
+@pytest.mark.parametrize("channels", [8, 6, 13])
+def test_a_shuffle_unit_that_halves_the_sides_makes_more_channels(channels):
+    with pytest.raises(ValueError, match=f"more than the 8 it takes, not {channels}"):
+        ShuffleDownUnit(8, channels)
 
 
 def test_a_shuffle_units_squeeze_is_in_its_branch():

@@ -22,7 +22,8 @@ CASES = {
     "resnet.resnet50": resnet50,
     "resnet.resnet50b": lambda: resnet50(stride_first=False),
     "seresnet.seresnet50": se_resnet50,
-    "shufflenetv2.shufflenetv2_w1": shufflenet_v2,
+    # The peer's wider ones halve the first unit of the second stage evenly; the authors' code doesn't.
+    "shufflenetv2.shufflenetv2_wd2": lambda: shufflenet_v2(0.5),
     "squeezenet.squeezenet_v1_0": lambda: squeezenet("1.0"),
     "squeezenet.squeezenet_v1_1": squeezenet,
     "nasnet.nasnet_4a1056": nasnet_a_mobile,

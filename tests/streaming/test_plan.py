@@ -21,6 +21,7 @@ from narrows.rowgraph.rows import Same, Transposed, Whole
 from narrows.streaming.capturing import captured
 from narrows.streaming.ledger import Entry
 from narrows.streaming.plan import QUEUE_BLOCKS, Plan, make_plan
+from narrows.streaming.strips import strip_candidates
 from narrows.units import format_bytes
 
 ROW = 4 * WIDTH
@@ -227,6 +228,24 @@ def test_a_larger_budget_never_gives_a_smaller_strip(real: RowGraph) -> None:
     assert strips == sorted(strips)
     assert strips[-1] == make_plan(real, process=0).strip
     assert len(set(strips)) > 3
+
+
+@settings(max_examples=60, deadline=None)
+@given(graph=graphs(), share=st.floats(-0.2, 1.2))
+def test_dry_runs_cut_short_choose_as_whole_ones_do(graph: RowGraph, share: float) -> None:
+    whole = [make_plan(graph, process=1000, strip=strip) for strip in strip_candidates(graph)]
+    peaks = [plan.peak for plan in whole]
+    memory = int(min(peaks) + share * (max(peaks) - min(peaks) + 10))
+    fitting = [plan for plan in whole if plan.peak <= memory]
+    if fitting:
+        assert make_plan(graph, process=1000, memory=memory) == replace(fitting[0], memory=memory)
+        return
+    least = min(whole, key=lambda plan: plan.peak)
+    with pytest.raises(BudgetError) as refusal:
+        make_plan(graph, process=1000, memory=memory)
+    assert refusal.value.smallest == -(-(least.peak + 4_000_000) // 1_000_000) * 1_000_000
+    largest = max(least.at_peak, key=lambda name: least.at_peak[name])
+    assert format_bytes(least.at_peak[largest]) in str(refusal.value)
 
 
 def test_a_strip_that_the_user_gives_is_taken_as_it_is(real: RowGraph) -> None:

@@ -80,7 +80,7 @@ def cost(
     if memory is not None:
         parse_bytes(memory)
     if machine is None and any(limit.total == "seconds" for limit in limits):
-        raise InputError("--budget latency needs the times of a machine: give --machine profile.json")
+        raise InputError("--budget latency needs the times of a machine: give --machine this, or profile.json")
     if memory is None and any(limit.total == "streamed_peak_bytes" for limit in limits):
         raise InputError("--budget streamed needs a budget to stream in: give --memory")
     profile = read_machine(machine)

@@ -63,8 +63,8 @@ def design(
         raise InputError(f"--task {task}: choose {', '.join(TASKS)}")
     if latency is not None and machine is None:
         raise InputError(
-            "--latency needs a machine's profile: make one with narrows calibrate --export profile.json, "
-            "and give it with --machine profile.json"
+            "--latency needs a machine's profile: make one with narrows calibrate, and give it with --machine this "
+            "(or --machine profile.json, where it was exported)"
         )
     seconds = parse_seconds(latency) if latency is not None else None
     allowed = parse_bytes(memory) if memory is not None else None

@@ -76,7 +76,7 @@ def broken(report: CostReport, limits: tuple[Limit, ...]) -> list[str]:
         value = report.totals[limit.total]
         if value is None:
             if limit.total == "seconds":
-                raise InputError("--budget latency needs the times of a machine: give --machine profile.json")
+                raise InputError("--budget latency needs the times of a machine: give --machine this, or profile.json")
             if limit.total == "streamed_peak_bytes" and not any("streamed peak" in note for note in report.notes):
                 raise InputError("--budget streamed needs a budget to stream in: give --memory")
             reasons = [note for note in report.notes if note.startswith(limit.total.split("_")[0][:4])]

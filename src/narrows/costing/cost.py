@@ -15,7 +15,7 @@ from torch.export import ExportedProgram
 
 from narrows.costing.calls import Traced, trace
 from narrows.costing.eager import eager_peak
-from narrows.costing.field import effective_field, row_field
+from narrows.costing.field import effective_field, theoretical_field
 from narrows.costing.lines import line_costs
 from narrows.costing.machine import Profile, read_profile
 from narrows.costing.modules import module_costs, parameters_of
@@ -30,7 +30,7 @@ from narrows.streaming.memory import resident_now
 from narrows.streaming.plan import make_plan
 from narrows.units import parse_bytes
 
-__all__ = ["cost"]
+__all__ = ["cost", "graph_of", "report_at"]
 
 
 def cost(
@@ -73,11 +73,13 @@ def cost(
     budget = parse_bytes(memory) if memory is not None else None
     shapes, kind = image_inputs(held, height, width, channels=channels, batch=batch, dtype=dtype, inputs=inputs)
     program = exported(held, shapes, kind)
-    report, graph = _at(program, held, shapes, kind, bits, name or _name(model, held))
+    graph = graph_of(program)
+    module = held if isinstance(held, torch.nn.Module) else None
+    report = report_at(program, graph, shapes, kind, bits, name or _name(model, held), module)
     if budget is not None:
         report = _streamed(report, graph, budget)
-    if effective or graph is not None:
-        report = _with_field(report, held, graph, kind, effective)
+    if effective or isinstance(graph, RowGraph):
+        report = _with_field(report, held, program, graph, kind, effective)
     if growth:
         report = _grown(report, held, shapes, kind, bits)
     return _timed(report, program, profile) if profile is not None else report
@@ -102,21 +104,36 @@ def _name(model: Model, held: torch.nn.Module | ExportedProgram) -> str:
     return type(held).__name__ if isinstance(held, torch.nn.Module) else "exported program"
 
 
-def _at(
+def graph_of(program: ExportedProgram) -> RowGraph | str:
+    """The row graph of `program`, or why it has none."""
+    try:
+        return capture(program)
+    except CaptureError as error:
+        return str(error)
+
+
+def report_at(
     program: ExportedProgram,
-    held: torch.nn.Module | ExportedProgram,
+    graph: RowGraph | str,
     shapes: Shapes,
     kind: torch.dtype,
     bits: int,
     name: str,
-) -> tuple[CostReport, RowGraph | None]:
+    module: torch.nn.Module | None,
+) -> CostReport:
+    """The report at one size, without what `cost` adds on demand.
+
+    Args:
+        graph: of `program`, or why it has none.
+        shapes, kind: of the inputs that `program` was exported with.
+        module: that it was exported from, for the eager peak; None for none.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         traced = trace(program)
     notes: list[str] = []
-    module = held if isinstance(held, torch.nn.Module) else None
     eager = _eager(module, shapes, kind, notes)
-    graph, lines = _lines(program, bits, notes)
+    lines = _lines(graph, bits, notes)
     sizes = list(shapes.values()) if isinstance(shapes, Mapping) else list(shapes)
     report = CostReport(
         name=name,
@@ -134,7 +151,7 @@ def _at(
     )
     for target in dict.fromkeys(operator.place for operator in report.unknown):
         notes.append(f"{target}: nobody told how many multiply-accumulates it makes; macs is without it")
-    return _noted(report, notes), graph
+    return _noted(report, notes)
 
 
 def _noted(report: CostReport, notes: Sequence[str]) -> CostReport:
@@ -160,19 +177,14 @@ def _eager(module: torch.nn.Module | None, shapes: Shapes, kind: torch.dtype, no
     return None
 
 
-def _lines(program: ExportedProgram, bits: int, notes: list[str]) -> tuple[RowGraph | None, Lines | None]:
-    try:
-        graph = capture(program)
-    except CaptureError as error:
-        notes.append(f"lines: {error}")
-        return None, None
-    lines = line_costs(graph, bits)
+def _lines(graph: RowGraph | str, bits: int, notes: list[str]) -> Lines | None:
+    lines = line_costs(graph, bits) if isinstance(graph, RowGraph) else graph
     if isinstance(lines, Lines):
         if lines.whole_frame:
             notes.append(f"lines: kept whole until a barrier has seen all rows: {', '.join(lines.whole_frame[:4])}")
-        return graph, lines
+        return lines
     notes.append(f"lines: {lines}")
-    return graph, None
+    return None
 
 
 def _totals(traced: Traced, module: torch.nn.Module | None, eager: Peak | None, lines: Lines | None) -> dict[str, Any]:
@@ -208,9 +220,9 @@ def _totals(traced: Traced, module: torch.nn.Module | None, eager: Peak | None, 
     }
 
 
-def _streamed(report: CostReport, graph: RowGraph | None, budget: int) -> CostReport:
+def _streamed(report: CostReport, graph: RowGraph | str, budget: int) -> CostReport:
     notes, peak = list(report.notes), None
-    if graph is not None:
+    if isinstance(graph, RowGraph):
         try:
             peak = make_plan(graph, process=resident_now(), memory=budget).peak
         except (BudgetError, NotStreamableError) as error:
@@ -221,24 +233,27 @@ def _streamed(report: CostReport, graph: RowGraph | None, budget: int) -> CostRe
 def _with_field(
     report: CostReport,
     held: torch.nn.Module | ExportedProgram,
-    graph: RowGraph | None,
+    program: ExportedProgram,
+    graph: RowGraph | str,
     kind: torch.dtype,
     effective: bool,
 ) -> CostReport:
-    found = row_field(graph) if graph is not None else None
+    found = theoretical_field(program, graph) if isinstance(graph, RowGraph) else None
     notes = list(report.notes)
+    if found is not None and found.columns is None:
+        notes.append("receptive field: its columns are not known, for some operator doesn't tell which it reads")
     if effective and (not isinstance(held, torch.nn.Module) or len(report.inputs) != 1 or len(report.inputs[0]) != 4):
         notes.append("effective receptive field: it is measured for modules with one image")
     elif effective and isinstance(held, torch.nn.Module):
-        rows = found.rows if found is not None else report.height
+        base = found or Field(report.height, 0, 0, whole=True)
+        rows, columns = base.rows, base.columns or report.width
         try:
-            high, wide, crop = effective_field(held, report.inputs[0], kind, rows)
+            high, wide, crop = effective_field(held, report.inputs[0], kind, (rows, columns))
         except Exception as error:  # whatever the network raises on a crop
             notes.append(f"effective receptive field: the network doesn't run on a crop ({type(error).__name__})")
         else:
-            base = found or Field(report.height, 0, 0, whole=True)
             found = replace(base, effective_rows=high, effective_columns=wide, crop=crop)
-            if crop[0] < min(rows, report.height):
+            if crop[0] < min(rows, report.height) or crop[1] < min(columns, report.width):
                 notes.append(
                     f"effective receptive field: measured on {crop[0]} x {crop[1]}, less than the field itself"
                 )
@@ -256,7 +271,10 @@ def _grown(
     for factor in (2, 4):
         try:
             larger = _scaled(shapes, factor)
-            totals.append(_at(exported(held, larger, kind), held, larger, kind, bits, report.name)[0].totals)
+            program = exported(held, larger, kind)
+            module = held if isinstance(held, torch.nn.Module) else None
+            grown = report_at(program, graph_of(program), larger, kind, bits, report.name, module)
+            totals.append(grown.totals)
         except CaptureError as error:
             return replace(report, notes=(*report.notes, f"growth: at {factor} times the size: {error}"))
     growth = []

@@ -179,38 +179,43 @@ def _costs(
 ) -> Costs:
     import torch
 
-    from narrows.costing.cost import cost
-    from narrows.rowgraph.capture import export_at
-    from narrows.streaming.memory import resident_now
-    from narrows.streaming.stream import plan
+    from narrows.costing.cost import graph_of, report_at
+    from narrows.streaming.capturing import exported
+    from narrows.streaming.mapped import MappedWeights
+    from narrows.streaming.memory import give_back, resident_now
+    from narrows.streaming.plan import make_plan
 
-    # What the designs before this one left in the process is none of its memory.
+    # What the designs before this one left in the process is none of its memory. Were it given back only later, or used
+    # again, this design would seem to need so much less.
+    give_back()
     left = max(resident_now() - at_start, 0)
     model = design.build(bands).eval()
+    shapes, kind = [(1, bands, height, width)], torch.float32
+    program = exported(model, shapes, kind)
+    graph = graph_of(program)
+    if isinstance(graph, str):
+        raise CaptureError(graph)
+    MappedWeights(graph)  # lets go of what a run will pack
     barrier, allowed = None, None if budget.memory is None else budget.memory + left
     try:
-        memory = plan(model, height, width, channels=bands, memory=allowed).peak - left
+        memory = make_plan(graph, process=resident_now(), memory=allowed).peak - left
     except BudgetError as error:
         memory = error.smallest - left
     except NotStreamableError as error:
         barrier = str(error).partition(";")[0]
-    totals = cost(model, height, width, channels=bands, bits=budget.bits).totals
+    totals = report_at(program, graph, shapes, kind, budget.bits, design.name, None).totals
     if barrier is not None:
         weights = sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
         memory = at_start + weights + totals["peak_bytes"]
-    seconds = None
-    if seconds_of is not None:
-        blank = torch.zeros(1, 1, 1, 1).expand(1, bands, height, width)
-        seconds = seconds_of(export_at(model, [blank], {}))
     return Costs(
         macs=totals["macs"],
-        parameters=totals["parameters"],
+        parameters=sum(parameter.numel() for parameter in model.parameters()),
         memory=memory,
         streamed=barrier is None,
         barrier=barrier,
         delay=None if barrier else totals["delay_rows"],
         line_bytes=None if barrier else totals["line_buffer_bytes"],
-        seconds=seconds,
+        seconds=seconds_of(program) if seconds_of is not None else None,
     )
 
 

@@ -14,7 +14,7 @@ import torch
 from torch._subclasses import FakeTensorMode
 
 from narrows.costing.report import Peak
-from narrows.costing.scratch import scratch_bytes
+from narrows.costing.scratch import scratch_of
 from narrows.costing.storages import Storages, source_now
 
 __all__ = ["eager_peak"]
@@ -40,7 +40,7 @@ def eager_peak(model: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str,
         torch.nn.modules.module.register_module_forward_hook(leave, always_call=True),
     ]
     mode = FakeTensorMode(allow_non_fake_inputs=True)
-    storages = Storages(lambda: (stack[-1], source_now()), scratch=scratch_bytes)
+    storages = Storages(lambda: (stack[-1], source_now()), scratch=scratch_of)
     try:
         with mode, torch.no_grad():
             held = _fakes(model, mode)

@@ -1,7 +1,7 @@
 """What of the image the central value of an output depends on.
 
 The theoretical field composes the row needs of all operators, from the central row of the first output back to the
-input. The row graph knows rows only, so columns are not given.
+input; for columns, those of the network with rows and columns exchanged (`columns.py`).
 
 The effective field follows Luo et al. 2016 (arXiv 1701.04128): the gradient of the central value, summed over its
 channels, with respect to an input of standard normal noise, its absolute value averaged over channels and over several
@@ -14,20 +14,39 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch.export import ExportedProgram
 from torch.utils._pytree import tree_leaves
 
+from narrows.costing.columns import transposed_graph
 from narrows.costing.report import Field
+from narrows.errors import CaptureError
 from narrows.rowgraph.graph import RowGraph
 
-__all__ = ["effective_field", "row_field"]
+__all__ = ["effective_field", "theoretical_field"]
 
 _DRAWS = 4
 _LARGEST_CROP = 512
 _STEP = 32
 
 
-def row_field(graph: RowGraph) -> Field | None:
-    """The theoretical field in rows of the first input; None where an output has no rows or an operator has no need."""
+def theoretical_field(program: ExportedProgram, graph: RowGraph) -> Field | None:
+    """The field in rows and columns of the first input of `program`, whose row graph is `graph`.
+
+    None where an output has no rows or an operator has no need; its columns are None where that is so of columns.
+    """
+    rows = _span(graph)
+    if rows is None:
+        return None
+    try:
+        across = transposed_graph(program)
+    except CaptureError:
+        return Field(*rows)
+    return Field(*rows, *(_span(across) or ()))
+
+
+def _span(graph: RowGraph) -> tuple[int, int, int, bool] | None:
+    """Of the rows of the first input that the central row of the first output depends on: how many, how far above and
+    below the input's own centre they go, and whether they are all."""
     output = graph.nodes[graph.outputs[0]]
     image = graph.nodes[graph.inputs[0]]
     if not image.rows or any(node.unsupported for node in graph.nodes):
@@ -45,30 +64,26 @@ def row_field(graph: RowGraph) -> Field | None:
             elif need is None or node.rows is None or node.barrier:
                 first, last = 0, before.height
             else:
-                first, last = need.first(start), need.last(stop)
+                # A recurrence carries a state: what it makes depends on every row before.
+                first, last = 0 if node.state_bytes else need.first(start), need.last(stop)
             known = spans.get(source)
             spans[source] = (min(first, known[0]), max(last, known[1])) if known else (first, last)
     first, last = spans.get(image.index, (0, 0))
     centre = image.height // 2
-    return Field(
-        rows=last - first,
-        above=max(centre - first, 0),
-        below=max(last - 1 - centre, 0),
-        whole=last - first >= image.height,
-    )
+    return (last - first, max(centre - first, 0), max(last - 1 - centre, 0), last - first >= image.height)
 
 
 def effective_field(
-    model: torch.nn.Module, shape: Sequence[int], dtype: torch.dtype, rows: int
+    model: torch.nn.Module, shape: Sequence[int], dtype: torch.dtype, field: tuple[int, int]
 ) -> tuple[float, float, tuple[int, int]]:
     """Rows and columns of the effective field of `model`, and the crop that it was measured on.
 
     Args:
         shape: (N, C, H, W) of the image.
-        rows: of the theoretical field.
+        field: rows and columns of the theoretical field.
     """
-    side = min(-(-(rows + 2 * _STEP) // _STEP) * _STEP, _LARGEST_CROP)
-    crop = (min(side, shape[-2]), min(side, shape[-1]))
+    wanted = [min(-(-(count + 2 * _STEP) // _STEP) * _STEP, _LARGEST_CROP) for count in field]
+    crop = (min(wanted[0], shape[-2]), min(wanted[1], shape[-1]))
     generator = torch.Generator().manual_seed(0)
     total = torch.zeros(crop, dtype=torch.float64)
     for _ in range(_DRAWS):

@@ -124,8 +124,8 @@ class Held:
     """A tensor that is held at the peak.
 
     `made_by` is the operator (or ``"input"``), `used_last` the operator that reads it last (None: it is a result), and
-    `waiting` says that this has already happened, so that only the user's Python still holds it. `scratch` says that it
-    is no tensor but what the kernel of `made_by` takes for itself.
+    `waiting` says that this has already happened, so that only the user's Python still holds it. Where it is no tensor
+    but what the kernel of `made_by` takes for itself, `scratch` says what for.
     """
 
     made_by: str
@@ -135,7 +135,7 @@ class Held:
     bytes: int
     used_last: str | None
     waiting: bool
-    scratch: bool = False
+    scratch: str | None = None
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,8 @@ class Field:
     """Receptive field of the central value of the first output.
 
     `rows` is the theoretical field: how many rows of the input it depends on, `above` and `below` how far that goes
-    from the input's own centre. `whole` says that it is every row of the image. The effective field (Luo et al. 2016,
+    from the input's own centre. `whole` says that it is every row of the image. `columns`, `left`, `right` and
+    `whole_columns` say the same of columns; None where that isn't known. The effective field (Luo et al. 2016,
     arXiv 1701.04128) is that of the gradient on noise: see `narrows.costing.field`.
     """
 
@@ -215,6 +216,10 @@ class Field:
     above: int
     below: int
     whole: bool
+    columns: int | None = None
+    left: int | None = None
+    right: int | None = None
+    whole_columns: bool | None = None
     effective_rows: float | None = None
     effective_columns: float | None = None
     crop: tuple[int, int] | None = None

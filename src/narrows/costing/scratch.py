@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from narrows.rowgraph import onednn
 
-__all__ = ["scratch_bytes"]
+__all__ = ["NO_SCRATCH", "Scratch", "scratch_of"]
 
 
-def scratch_bytes(func: Any, args: Any, result: Any) -> int:
-    """Bytes that the CPU kernel of `func` allocates and frees inside, beside its result.
+class Scratch(NamedTuple):
+    """Bytes that a kernel takes for itself, and what for, in words."""
+
+    bytes: int
+    what: str
+
+
+NO_SCRATCH = Scratch(0, "")
+
+
+def scratch_of(func: Any, args: Any, result: Any) -> Scratch:
+    """What the CPU kernel of `func` allocates and frees inside, beside its result.
 
     Convolutions: oneDNN's copy of the weight in its own order (blocks of 16 channels), or PyTorch's own unfolded input.
     Fused attention of a transformer: the projections and all weights between tokens.
@@ -26,8 +36,9 @@ def scratch_bytes(func: Any, args: Any, result: Any) -> int:
         tokens, width = args[0], args[0].shape[-1]
         heads = args[4] if name.startswith("aten._native") else args[2]
         batch, length = tokens.shape[0], tokens.shape[-2]
-        return (batch * heads * length * length + 4 * batch * length * width) * tokens.element_size()
-    return 0
+        values = batch * heads * length * length + 4 * batch * length * width
+        return Scratch(values * tokens.element_size(), "projections, and the weights between all tokens")
+    return NO_SCRATCH
 
 
 def _convolution(
@@ -38,9 +49,11 @@ def _convolution(
     transposed: bool,
     groups: int,
     result: torch.Tensor,
-) -> int:
+) -> Scratch:
     if x.dtype is torch.float32 and onednn.takes_convolution(x.shape, weight.shape[2:], groups):
-        return onednn.weight_bytes(weight.shape, groups)
+        return Scratch(onednn.weight_bytes(weight.shape, groups), "its weight in oneDNN's order")
     places = prod(x.shape[2:]) if transposed else prod(result.shape[2:])
     unfolds = transposed or any(size != 1 for size in (*weight.shape[2:], *stride)) or any(padding)
-    return prod(weight.shape[1:]) * places * x.element_size() if unfolds else 0
+    if not unfolds:
+        return NO_SCRATCH
+    return Scratch(prod(weight.shape[1:]) * places * x.element_size(), "its input unfolded (im2col)")

@@ -19,6 +19,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from narrows.costing.report import Held, Peak
+from narrows.costing.scratch import NO_SCRATCH, Scratch
 
 __all__ = ["Event", "Storages", "tensors_in"]
 
@@ -55,7 +56,7 @@ class _Storage:
 class _Moment:
     bytes: int = 0
     event: int = 0
-    scratch: int = 0
+    scratch: Scratch = NO_SCRATCH
     alive: list[_Storage] = field(default_factory=list)
 
 
@@ -65,14 +66,14 @@ class Storages(TorchDispatchMode):
     Args:
         where: tells the module path and the source line of what runs now.
         listener: is told of each operator: function, arguments, keyword arguments, result. It must not keep them.
-        scratch: bytes that the kernel of an operator takes for itself: of function, arguments and result.
+        scratch: what the kernel of an operator takes for itself: of function, arguments and result.
     """
 
     def __init__(
         self,
         where: Callable[[], tuple[str, str | None]] | None = None,
         listener: Callable[[Any, Any, Any, Any], None] | None = None,
-        scratch: Callable[[Any, Any, Any], int] | None = None,
+        scratch: Callable[[Any, Any, Any], Scratch] | None = None,
     ):
         super().__init__()
         self.events: list[Event] = []
@@ -123,7 +124,7 @@ class Storages(TorchDispatchMode):
         for tensor in tensors_in(result):
             if tensor.untyped_storage()._cdata not in self._live:
                 self._add(tensor, tensor.untyped_storage().nbytes(), place)
-        self._look(place, self._scratch(func, args, result) if self._scratch is not None else 0)
+        self._look(place, self._scratch(func, args, result) if self._scratch is not None else NO_SCRATCH)
         if self._listener is not None:
             self._listener(func, args, kwargs, result)
         return result
@@ -133,8 +134,9 @@ class Storages(TorchDispatchMode):
         events, moment = self.events, self._peak
         at = events[moment.event] if events else Event("", "", None)
         held = []
-        if moment.scratch:
-            held.append(Held(at.name, at.module, at.source, (), moment.scratch, at.name, waiting=False, scratch=True))
+        if moment.scratch.bytes:
+            count, what = moment.scratch
+            held.append(Held(at.name, at.module, at.source, (), count, at.name, waiting=False, scratch=what))
         for storage in moment.alive:
             if not storage.bytes:
                 continue
@@ -167,8 +169,8 @@ class Storages(TorchDispatchMode):
             self.now += count
         return known
 
-    def _look(self, place: int, scratch: int = 0) -> None:
-        total = self.now + scratch
+    def _look(self, place: int, scratch: Scratch = NO_SCRATCH) -> None:
+        total = self.now + scratch.bytes
         if self.events:
             self.events[place].held = max(self.events[place].held, total)
         if total > self._peak.bytes:

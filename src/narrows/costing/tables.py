@@ -137,9 +137,12 @@ def _field(report: CostReport) -> str:
     found = report.field
     if found is None:
         return ""
-    if found.whole:
+    if found.whole and found.whole_columns in (None, True):
         return "the whole image"
-    return f"{found.rows} rows, {found.below} of them below"
+    rows = "all rows" if found.whole else f"{found.rows} rows, {found.below} of them below"
+    if found.columns is None:
+        return rows
+    return f"{rows}; {'all columns' if found.whole_columns else f'{found.columns} columns'}"
 
 
 def _effective(report: CostReport) -> str:
@@ -153,17 +156,7 @@ def _remarks(report: CostReport, name: bool = False) -> str:
     lines = [f"freed at last use, the peak is {_moment(report.liveness)}"]
     if report.eager is not None:
         lines.append(f"as Python holds it, the peak is {_moment(report.eager)}")
-        if report.eager.scratch_bytes:
-            lines.append(f"  its kernel takes {format_bytes(report.eager.scratch_bytes)} of this for itself")
-        waiting = [tensor for tensor in report.eager.tensors if tensor.waiting]
-        for tensor in waiting[:3]:
-            place = " ".join(filter(None, (f"'{tensor.module}'" if tensor.module else "", tensor.source)))
-            lines.append(
-                f"  still held then: {format_bytes(tensor.bytes)} from {tensor.made_by} {place}".rstrip()
-                + f", last used by {tensor.used_last}"
-            )
-        if len(waiting) > 3:
-            lines.append(f"  and {len(waiting) - 3} more: {format_bytes(sum(t.bytes for t in waiting[3:]))}")
+        lines += _gap(report.liveness, report.eager)
     for growth in report.growth:
         values = ", ".join(amount("_bytes" if "bytes" in growth.name else growth.name, v) for v in growth.values)
         power = "" if growth.exponent is None else f": as the side to the power {growth.exponent:.2f}"
@@ -171,6 +164,30 @@ def _remarks(report: CostReport, name: bool = False) -> str:
     lines += report.notes
     start = f"{report.name}: " if name else ""
     return "".join(f"{start}{line}\n" for line in lines)
+
+
+def _gap(liveness: Peak, eager: Peak) -> list[str]:
+    """What the peak as Python holds it has beyond the other, in lines that add up."""
+    more = eager.bytes - liveness.bytes
+    lines = [f"  {format_bytes(abs(more))} {'more' if more >= 0 else 'less'}:"] if more else []
+    for part in (tensor for tensor in eager.tensors if tensor.scratch):
+        lines.append(
+            f"    {format_bytes(part.bytes)} that the kernel of {part.made_by} takes for itself: {part.scratch}"
+        )
+    waiting = [tensor for tensor in eager.tensors if tensor.waiting]
+    for tensor in waiting[:3]:
+        place = " ".join(filter(None, (f"'{tensor.module}'" if tensor.module else "", tensor.source)))
+        lines.append(
+            f"    {format_bytes(tensor.bytes)} still held from {tensor.made_by} {place}".rstrip()
+            + f", last used by {tensor.used_last}"
+        )
+    if len(waiting) > 3:
+        lines.append(f"    {format_bytes(sum(t.bytes for t in waiting[3:]))} still held from {len(waiting) - 3} others")
+    rest = more - eager.scratch_bytes - eager.waiting_bytes
+    if rest:
+        amount = f"{format_bytes(abs(rest))} {'more' if rest > 0 else 'less'}"
+        lines.append(f"    {amount} that is still needed, for the two peaks are at different moments")
+    return lines
 
 
 def _moment(peak: Peak) -> str:

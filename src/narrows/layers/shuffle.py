@@ -57,18 +57,29 @@ class ShuffleUnit(nn.Module):
 class ShuffleDownUnit(nn.Module):
     """(N, channels_in, H, W) to (N, channels_out, ceil(H / 2), ceil(W / 2)): two branches at stride 2, then a shuffle.
 
+    As in the authors' code (github.com/megvii-model/ShuffleNet-Series), the shorter branch keeps its channels and the
+    longer one makes the others; in between it has half of `channels_out`.
+
     Args:
-        channels_out: even; each branch makes half of them.
+        channels_out: even, and more than `channels_in`.
         reduction: of squeeze-and-excitation at the end of the longer branch; None for none. It is a barrier.
+
+    Raises:
+        ValueError: `channels_out` is odd, or no more than `channels_in`.
     """
 
     def __init__(self, channels_in: int, channels_out: int, reduction: int | None = None) -> None:
         super().__init__()
-        half = channels_out // 2
-        self.short = nn.Sequential(*_depthwise(channels_in, 2), *_pointwise(channels_in, half))
-        self.branch = nn.Sequential(*_pointwise(channels_in, half), *_depthwise(half, 2), *_pointwise(half, half))
+        if channels_out % 2 or channels_out <= channels_in:
+            raise ValueError(
+                f"a shuffle unit that halves the sides makes an even number of channels, more than the {channels_in} "
+                f"it takes, not {channels_out}"
+            )
+        half, others = channels_out // 2, channels_out - channels_in
+        self.short = nn.Sequential(*_depthwise(channels_in, 2), *_pointwise(channels_in, channels_in))
+        self.branch = nn.Sequential(*_pointwise(channels_in, half), *_depthwise(half, 2), *_pointwise(half, others))
         if reduction is not None:
-            self.branch.append(SqueezeExcitation(half, reduction))
+            self.branch.append(SqueezeExcitation(others, reduction))
 
     def forward(self, x: Tensor) -> Tensor:
         return channel_shuffle(torch.cat([self.short(x), self.branch(x)], dim=1), 2)

@@ -31,10 +31,14 @@ class ShuffleNetV2(nn.Module):
     """Float (N, in_channels, H, W) to logits (N, classes).
 
     The paper prints 1.4, 2.3, 3.5 and 7.4 million parameters for the four widths, and 41, 146, 299 and 591 million
-    operations at 224 x 224. Parameters here are 1,366,792, 2,278,604, 3,503,624 and 7,393,996. Multiply-accumulates of
-    convolutions and the linear layer are 40,476,448, 144,907,992, 295,759,392 and 583,253,464, up to 1.4 % less: the
-    paper doesn't say what else it counts. For width 2 with squeeze-and-excitation it prints 597 million, 6 more than
-    without; with `reduction` 16 there are 0.2 million more here.
+    operations at 224 x 224. Here are 1,366,792, 2,279,760, 3,507,720 and 7,403,600 parameters, and 40,476,448,
+    145,814,296, 298,970,656 and 590,783,000 multiply-accumulates of convolutions and the linear layer, which is what
+    the authors count (issue 12 of their repository): the printed figures, but for 40.5 million, which they call 41.
+    Ports that share the channels of the second stage's first unit evenly between its branches have up to 1.3 % fewer:
+    144.9, 295.8 and 583.3 million at the wider three.
+
+    For width 2 with squeeze-and-excitation the paper prints 597 million, 6 more than without; with `reduction` 16 there
+    are 0.2 million more here, and what makes 6 isn't known.
 
     Args:
         width: 0.5, 1, 1.5 or 2.

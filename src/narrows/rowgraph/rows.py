@@ -55,7 +55,8 @@ class RowNeed(ABC):
         """One past the largest input row that any output row before `stop` needs; never falls."""
 
     def _clip(self, row: int) -> int:
-        return min(max(row, 0), self.height)
+        # Called for every row of every operator: comparisons are twice as fast as min and max.
+        return 0 if row < 0 else row if row < self.height else self.height
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import psutil
 __all__ = [
     "Headroom",
     "free_memory",
+    "give_back",
     "map_large_blocks",
     "resident_now",
     "resident_part",
@@ -53,6 +55,13 @@ def resident_part(address: int, count: int) -> int:
 def free_memory() -> int:
     """Bytes that could be allocated now without swapping."""
     return int(psutil.virtual_memory().available)
+
+
+def give_back() -> None:
+    """Let go of what Python refers to no more, and (on Linux with glibc) give what is free back to the system."""
+    gc.collect()
+    if (libc := _glibc()) is not None:
+        libc.malloc_trim(0)
 
 
 def _glibc() -> ctypes.CDLL | None:

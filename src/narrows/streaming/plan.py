@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from math import inf
 
 from narrows.errors import BudgetError, InputError, NotStreamableError
 from narrows.rowgraph.graph import Node, RowGraph
 from narrows.streaming.ledger import Entry, Ledger
-from narrows.streaming.residency import Make, Residency
+from narrows.streaming.residency import Exceeded, Make, Residency
 from narrows.streaming.schedule import Schedule
 from narrows.streaming.strips import strip_candidates
 from narrows.units import format_bytes
@@ -188,11 +189,17 @@ def tables(graph: RowGraph) -> list[Node]:
     return kept
 
 
-def keep_books(graph: RowGraph, residency: Residency) -> Books:
-    """The books of a run, from its events alone."""
+def keep_books(graph: RowGraph, residency: Residency, most: float = inf) -> Books:
+    """The books of a run, from its events alone.
+
+    Raises:
+        Exceeded: the run holds more than `most` bytes.
+    """
     books = Books(graph, residency)
     books.open()
     for events in residency.walk():
+        if books.ledger.peak > most:
+            raise Exceeded
         for event in events:
             if event.node.operator == "input":
                 books.queue(*input_queue(event.node, event.stop - event.start))
@@ -242,23 +249,36 @@ def make_plan(
     if strip is not None and strip < 1:
         raise InputError(f"a strip has at least 1 row, not {strip}")
     candidates = [strip] if strip is not None else strip_candidates(graph)
-    best: Plan | None = None
+    fixed = (process, outside, memory, arrays)
     for rows in candidates:
-        plan = _plan_strip(graph, rows, process, outside, memory, arrays)
-        if memory is None or plan.peak <= memory:
+        plan = _plan_strip(graph, rows, *fixed, most=memory)
+        if plan is not None:
             return plan
-        if best is None or plan.peak < best.peak:
-            best = plan
+    best: Plan | None = None
+    for rows in reversed(candidates):  # as a rule the lowest needs least, and bounds the others early
+        best = _plan_strip(graph, rows, *fixed, most=best.peak if best else None) or best
     assert best is not None and memory is not None
     smallest = _rounded_up(best.peak)
     raise BudgetError(_too_small(best, smallest, memory), smallest)
 
 
-def _plan_strip(graph: RowGraph, strip: int, process: int, outside: int, memory: int | None, arrays: int) -> Plan:
+def _plan_strip(
+    graph: RowGraph, strip: int, process: int, outside: int, memory: int | None, arrays: int, most: int | None
+) -> Plan | None:
+    """The plan with this strip; None where its peak is above `most`."""
     schedule = Schedule(graph, strip)
-    books = keep_books(graph, Residency(graph, schedule))
+    start = process + outside + ENGINE_BYTES
+    transient = transient_constants(graph)
+    bound = inf if most is None else (most - start + 1) / (1 + SLACK) - transient
+    whole_run = sum(node.prepared_bytes + node.state_bytes for node in graph.nodes)
+    try:
+        books = keep_books(graph, Residency(graph, schedule, bound - whole_run), bound)
+    except Exceeded:
+        return None
     ledger = books.ledger
-    added = ledger.peak + transient_constants(graph)
+    peak = start + int((ledger.peak + transient) * (1 + SLACK))
+    if most is not None and peak > most:
+        return None
     first = graph.nodes[graph.inputs[0]]
     return Plan(
         height=first.height,
@@ -268,7 +288,7 @@ def _plan_strip(graph: RowGraph, strip: int, process: int, outside: int, memory:
         buffers_peak=ledger.peak,
         process=process,
         outside=outside,
-        peak=process + outside + ENGINE_BYTES + int(added * (1 + SLACK)),
+        peak=peak,
         delay=schedule.delay,
         passes=1,
         ticks=schedule.ticks,

@@ -8,11 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 
 from narrows.rowgraph.graph import Node, RowGraph
 from narrows.streaming.schedule import Schedule
 
-__all__ = ["Make", "Residency"]
+__all__ = ["Exceeded", "Make", "Residency"]
+
+
+class Exceeded(Exception):
+    """A dry run holds more than it was to; it is not followed to its end."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +47,15 @@ class Residency:
         owner: for each other node with rows, the node whose memory its strips use: itself, or the input that it views
             or overwrites.
         members: for each of these owners, the nodes whose strips use its memory.
+
+    Raises:
+        Exceeded: the line buffers alone take more than `most` bytes.
     """
 
-    def __init__(self, graph: RowGraph, schedule: Schedule):
+    def __init__(self, graph: RowGraph, schedule: Schedule, most: float = inf):
         self.graph = graph
         self.schedule = schedule
-        self.capacity = self._line_buffers()
+        self.capacity = self._line_buffers(most)
         self._consumers = graph.consumers()
         self.owner, self._overwrites = self._owners()
         self.members: dict[int, tuple[int, ...]] = {}
@@ -55,22 +63,28 @@ class Residency:
             root = self._root(index)
             self.members[root] = (*self.members.get(root, ()), index)
 
-    def _line_buffers(self) -> dict[int, int]:
+    def _line_buffers(self, most: float) -> dict[int, int]:
         """Rows are kept when some reader of a value has not used all of them by the end of a tick."""
         done = [0] * len(self.graph.nodes)
         kept = [0] * len(self.graph.nodes)
-        capacity: dict[int, int] = {}
+        capacity: set[int] = set()
         held: dict[int, int] = {}
         for steps in self.schedule.steps():
+            grown = False
             for step in steps:
-                held[step.node] = max(held.get(step.node, 0), step.stop - kept[step.node])
+                rows = step.stop - kept[step.node]
+                if rows > held.get(step.node, 0):
+                    held[step.node] = rows
+                    grown = True
                 done[step.node] = step.stop
             for node in self.schedule.rowed:
                 if done[node.index]:
                     kept[node.index] = self.schedule.kept_from(node, done)
                     if kept[node.index] < done[node.index]:
-                        capacity[node.index] = 0
-        return {index: held[index] for index in capacity}
+                        capacity.add(node.index)
+            if grown and sum(held[index] * self.graph.nodes[index].row_bytes for index in capacity) > most:
+                raise Exceeded
+        return {index: held[index] for index in sorted(capacity)}
 
     def _owners(self) -> tuple[dict[int, int], set[int]]:
         owner: dict[int, int] = {}

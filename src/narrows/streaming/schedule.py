@@ -43,8 +43,13 @@ class Schedule:
         self.strip = strip
         self.rowed = [node for node in graph.nodes if node.rows is not None]
         consumers = graph.consumers()
+        # Of each node: (reader, its need, its height).
         self._readers = [
-            [(c, need) for c, p in consumers[node.index] if (need := graph.nodes[c].needs[p]) is not None]
+            [
+                (c, need, graph.nodes[c].height)
+                for c, p in consumers[node.index]
+                if (need := graph.nodes[c].needs[p]) is not None
+            ]
             for node in graph.nodes
         ]
         self._outputs = frozenset(graph.outputs)
@@ -73,12 +78,15 @@ class Schedule:
         """How many rows each node must have made; below 1 it is the straight continuation of the row needs."""
         made: dict[int, int] = {}
         for node in reversed(self.rowed):
-            wanted = [outputs[node.index]] if node.index in outputs else []
-            for reader, need in self._readers[node.index]:
-                if reader in made:
-                    wanted.append(extend_last(need, made[reader], self.graph.nodes[reader].height))
-            if wanted:
-                made[node.index] = min(max(wanted), node.height)
+            most = outputs.get(node.index)
+            for reader, need, height in self._readers[node.index]:
+                rows = made.get(reader)
+                if rows is not None:
+                    last = need.last(rows) if rows >= 1 else extend_last(need, rows, height)
+                    if most is None or last > most:
+                        most = last
+            if most is not None:
+                made[node.index] = min(most, node.height)
         return made
 
     def _targets_for(self, outputs: dict[int, int]) -> dict[int, int]:
@@ -103,7 +111,8 @@ class Schedule:
     def kept_from(self, node: Node, done: list[int]) -> int:
         """The first row of `node` that a reader still needs when each node has made its `done` rows."""
         keep = done[node.index]
-        for reader, need in self._readers[node.index]:
-            if done[reader] < self.graph.nodes[reader].height:
-                keep = min(keep, need.first(done[reader]))
+        for reader, need, height in self._readers[node.index]:
+            rows = done[reader]
+            if rows < height and (first := need.first(rows)) < keep:
+                keep = first
         return keep
