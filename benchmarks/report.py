@@ -28,6 +28,9 @@ COLUMNS = {
         "rank_2_G",
         "rank_6_G",
     ],
+    "prediction_ratios": [
+        *("pairs", "median_error_percent", "p90_error_percent", "inside_percent", "told_apart", "told_wrong"),
+    ],
     "memory": ["network", "size", "budget", "strip", "predicted_MB", "measured_max_MB", "verdict"],
     "memory_maps": ["network", "size", "budget", "strip", "predicted_MB", "measured_max_MB", "verdict"],
     "deepwatermap_strips": ["size", "way", "seconds_median", "spread", "ratio", "peak_MB"],
@@ -89,6 +92,7 @@ COLUMNS = {
 SCRIPTS = {
     "fir_to_iir_kernels": "fir_to_iir.py --kernels",
     "prediction": "prediction.py judge --profile profile.json",
+    "prediction_ratios": "prediction_ratios.py judge --profile profile.json",
     "memory_maps": "memory.py --maps --networks dilated --name memory_maps",
 }
 MARK = re.compile(r"(<!-- benchmark (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
