@@ -98,9 +98,9 @@ def test_a_sweep_goes_as_far_as_the_barrier() -> None:
     assert not graph.refusals and sum(node.operator == "conv2d" for node in graph.nodes) == 2
     image = torch.rand(1, 3, 64, 64)
     with torch.inference_mode():
-        assert torch.allclose(
-            narrows.stream(UpTo(model, ["body.1"]).eval(), image)[0], model.body[0](model.stem(image))
-        )
+        (found,) = narrows.stream(UpTo(model, ["body.1"]).eval(), image)
+        expected = model.body[0](model.stem(image))
+    assert torch.allclose(found, expected, atol=1e-5)
     assert not gate._forward_pre_hooks
 
 
@@ -110,3 +110,22 @@ def test_the_further_pass_is_measured_by_running_it() -> None:
     levels = [{"body.1": lambda old: nn.BatchNorm2d(16)}]
     ratio = further_passes(subject, levels, (64, 64), ThisMachine(), 0.1)
     assert ratio is not None and 0 < ratio.low <= ratio.middle <= ratio.high
+
+
+class Classifier(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(faults.conv(3, 16), SqueezeExcitation(16), faults.conv(16, 16))
+        self.classes = nn.Linear(16, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.classes(self.features(x).mean((2, 3)))
+
+
+def test_a_classifier_is_streamed_as_far_as_its_pooling() -> None:
+    model = Classifier().eval()
+    subject = Subject(model, [(1, 3, 64, 64)], torch.float32)
+    levels = [{"features.1": lambda old: nn.Identity()}]
+    assert further_passes(subject, levels, (64, 64), ThisMachine(), 0.1) is not None
+    (finding,) = narrows.check(model, 64, 64, only=["G14"], measurer=Told(again=0.4), seconds=1.0).findings
+    assert "the further pass takes 0.40 x" in str(finding) and finding.severity == "high"

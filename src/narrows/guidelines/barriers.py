@@ -15,11 +15,18 @@ from narrows.guidelines.core.surgery import with_replacements
 from narrows.rowgraph.graph import Node
 
 _NORMS = ("instance_norm", "group_norm", "layer_norm")
+_CHANGES = {
+    "norm": "use batch norm, whose statistics are known before the image comes",
+    "gate": "weigh channels by the mean of the rows so far (RunningSqueezeExcitation of "
+    "narrows.layers.squeeze_excitation, to be trained so), or pixels by a map (SpatialAttention)",
+    "other": "attend or pool over a window instead of all pixels",
+}
 
 
 def find(subject: Subject) -> Iterator[Suspicion]:
     inner = [node for node in subject.nodes if node.barrier and _comes_back(subject, node)]
     by_kind: dict[str, list[Node]] = {}
+    gates = {gate.barrier.index for gate in gates_of(subject)}
     for node in inner:
         by_kind.setdefault(node.operator, []).append(node)
     for kind, nodes in by_kind.items():
@@ -31,7 +38,7 @@ def find(subject: Subject) -> Iterator[Suspicion]:
             nodes[0].source,
             f"{times} ({nodes[0].barrier}): {passes} further pass{'es' * (passes > 1)} over all rows, and the "
             "network can't be streamed",
-            "use batch norm for a norm of the whole image, attention or pooling over a window for one over all of it",
+            _CHANGES["norm" if kind in _NORMS else "gate" if any(node.index in gates for node in nodes) else "other"],
             len(nodes) / max(len(subject.nodes), 1),
             experiment,
             why,

@@ -206,7 +206,7 @@ def _heading(report: CheckReport) -> str:
     words = ", ".join(f"{n} {'stand' if s == 'stands' and n != 1 else s}" for s, n in counts.items() if n)
     text = f"{report.height} x {report.width}: {words or 'nothing found'}"
     if report.predicted_for:
-        date, torch = report.machine.get("date"), report.machine.get("torch")
+        date, torch = report.machine.get("date"), str(report.machine.get("torch")).partition("+")[0]
         text += (
             f"\nPredicted for {report.predicted_for}, {report.machine.get('dtype')}, PyTorch {torch}, measured {date}"
         )

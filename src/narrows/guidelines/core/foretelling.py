@@ -27,6 +27,8 @@ from narrows.units import format_bytes
 __all__ = ["Foretelling", "machine_name"]
 
 _CROP = 64
+# Printed with two decimals, this is 1.00.
+_ALIKE = 0.005
 
 
 class Foretelling:
@@ -148,23 +150,26 @@ def machine_name(profile: Profile) -> str:
 def _judged(experiment: Experiment, ratio: Ratio, machine: str) -> tuple[Status, str]:
     """The verdict, and the words for the prediction."""
     spread, slow = f"{ratio.low:.2f} to {ratio.high:.2f}", f"{1 / ratio.high:.2f} to {1 / ratio.low:.2f}"
-    undecided = "which the prediction's error doesn't decide"
     if experiment.judged_by == "lines":
         return (
             "stands",
             f"would take {1 / ratio.middle:.2f} x the time of a full frame on {machine} (predicted; {slow})",
         )
     if experiment.judged_by == "cost":
-        words = f"would take {1 / ratio.middle:.2f} x the time on {machine} (predicted; {slow})"
-        if 1 / ratio.low <= CHEAP:
-            return "stands", words
-        return ("withdrawn", words) if 1 / ratio.high > CHEAP else ("undecided", f"{words}, {undecided}")
-    if ratio.middle >= 1:
-        words = f"would run {ratio.middle:.2f} x faster on {machine} (predicted; {spread})"
+        words = f"would take {1 / ratio.middle:.2f} x the time on {machine} (predicted; {slow}"
+        status: Status = "stands" if 1 / ratio.low <= CHEAP else "withdrawn" if 1 / ratio.high > CHEAP else "undecided"
+        return status, _closed(words, status)
+    if abs(ratio.middle - 1) < _ALIKE:
+        words = f"would take the same time on {machine} (predicted; {spread} x faster"
+    elif ratio.middle > 1:
+        words = f"would run {ratio.middle:.2f} x faster on {machine} (predicted; {spread}"
     else:
-        words = f"would run {1 / ratio.middle:.2f} x slower on {machine} (predicted; {slow})"
+        words = f"would run {1 / ratio.middle:.2f} x slower on {machine} (predicted; {slow}"
     # What fewer operations alone would bring is not the guideline's doing.
     owed = max(1.0, 1 / experiment.macs_ratio) + LEAST_EFFECT
-    if ratio.low > owed:
-        return "stands", words
-    return ("withdrawn", words) if ratio.high <= owed else ("undecided", f"{words}, {undecided}")
+    status = "stands" if ratio.low > owed else "withdrawn" if ratio.high <= owed else "undecided"
+    return status, _closed(words, status)
+
+
+def _closed(words: str, status: Status) -> str:
+    return f"{words}, too wide to decide)" if status == "undecided" else f"{words})"

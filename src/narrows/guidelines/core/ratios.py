@@ -96,7 +96,7 @@ class Forecast:
         for placed, operator in zip(placed_calls(program), prediction.operators, strict=True):
             described = None if placed.view else describe(placed.call, self.profile.threads)
             # What a table can't tell apart it predicts alike, and wrong alike.
-            known = (described.kind, described.features, described.work) if described else repr(placed.call)
+            known = (described.kind, described.features) if described else repr(placed.call)
             calls[known] += 1
             each[known] = operator.seconds
             if operator.kind is None:

@@ -7,6 +7,7 @@ its place stands what merely applies it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -76,7 +77,7 @@ def further_passes(
         known = changed(
             subject.model, with_replacements({path: make for level in levels for path, make in level.items()})
         )
-        whole = captured(known, shapes, subject.dtype)
+        whole = _until_barriers(captured(known, shapes, subject.dtype))
         parts = [captured(changed(UpTo(known, list(level)), lambda m: None), shapes, subject.dtype) for level in levels]
         runs = [_streamed(whole, given), *(_streamed(part, given) for part in parts)]
         taken = measurer.seconds(
@@ -95,6 +96,32 @@ def sentence(passes: int, ratio: Ratio) -> str:
     return (
         f"streamed, {said} {ratio.middle:.2f} x the time of a run without {'it' if passes == 1 else 'them'} here "
         f"({ratio.low:.2f} to {ratio.high:.2f})"
+    )
+
+
+def _until_barriers(graph: RowGraph) -> RowGraph:
+    """The part of a graph that a barrier doesn't come before: all but the end of a classifier, say."""
+    nodes = graph.nodes
+    behind: set[int] = set()
+    for node in nodes:
+        if node.barrier or any(index in behind for index in node.inputs):
+            behind.add(node.index)
+    read = {index for place in behind for index in nodes[place].inputs if nodes[index].rows}
+    ends = sorted((read | set(graph.outputs)) - behind)
+    if not behind or not ends:
+        return graph
+    kept, todo = set(graph.inputs), list(ends)
+    while todo:
+        index = todo.pop()
+        kept.add(index)
+        todo += [source for source in nodes[index].inputs if source not in kept]
+    place = {index: number for number, index in enumerate(sorted(kept))}
+    return RowGraph(
+        tuple(replace(nodes[i], index=place[i], inputs=tuple(place[s] for s in nodes[i].inputs)) for i in sorted(kept)),
+        tuple(place[i] for i in graph.inputs),
+        tuple(place[i] for i in ends),
+        {place[i]: tensor for i, tensor in graph.constants.items() if i in kept},
+        graph.constant_bytes,
     )
 
 
