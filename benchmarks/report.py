@@ -92,7 +92,7 @@ COLUMNS = {
 SCRIPTS = {
     "fir_to_iir_kernels": "fir_to_iir.py --kernels",
     "prediction": "prediction.py judge --profile profile.json",
-    "prediction_ratios": "prediction_ratios.py judge --profile profile.json",
+    "prediction_ratios": "prediction_ratios.py judge",
     "memory_maps": "memory.py --maps --networks dilated --name memory_maps",
 }
 MARK = re.compile(r"(<!-- benchmark (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -64,7 +64,7 @@ def test_each_kind_is_found_and_left_out(name: str) -> None:
     model = faults.Chain(16, faults.conv(16, 16), make(), faults.conv(16, 16)).eval()
     (found,) = attentions_of(Subject(model, [(1, 3, 32, 32)], torch.float32))
     assert (found.kind, found.why) == (kind, "") and found.module is not None and found.module.startswith("body.1")
-    (finding,) = narrows.check(model, 32, 32, only=["G11"], measurer=Told(3.0), seconds=1.0).findings
+    (finding,) = narrows.check(model, 32, 32, only=["G11"], measurer=Told(30.0), seconds=1.0).findings
     assert finding.status == "stands" and fact in finding.fact, str(finding)
     (finding,) = narrows.check(model, 32, 32, only=["G11"], measurer=Told(1.0), seconds=1.0).findings
     assert finding.status == "withdrawn"

@@ -64,7 +64,7 @@ def test_what_is_the_same_has_no_error_but_the_least_effect(machine: Profile) ->
     ("change", "macs_ratio", "status"),
     [
         ((16, 8, 16), 1.0, "stands"),  # far faster than any error
-        ((16, 8, 16), 1 / 24, "withdrawn"),  # and no more than the operations that it saves
+        ((16, 8, 16), 1 / 60, "withdrawn"),  # and no more than the operations that it saves
         ((16, 64, 64, 64, 16), 1.0, "withdrawn"),
         ((16, 60, 60, 16), 1.0, "undecided"),  # a little faster: within the error
     ],
@@ -116,6 +116,18 @@ def test_bytes_are_counted_and_nothing_is_run(machine: Profile) -> None:
 def test_a_fact_stands_whatever_is_predicted(machine: Profile) -> None:
     (finding,) = narrows.check(faults.barred().eval(), 64, 64, only=["G14"], machine=machine).findings
     assert finding.status == "stands" and "holds no times of" in str(finding)
+
+
+def test_lines_are_counted_where_the_time_is_not_known(machine: Profile) -> None:
+    """The profile knows no recursive filter."""
+    (finding,) = narrows.check(faults.tall().eval(), 96, 64, only=["G13"], machine=machine).findings
+    assert finding.status == "stands" and finding.outcome is not None and finding.outcome.ratio is None
+    assert (
+        finding.outcome.lines is not None
+        and finding.outcome.gain == finding.outcome.lines[0] / finding.outcome.lines[1]
+    )
+    assert "a time that can't be predicted (the profile of none, 1 thread holds no times of" in finding.outcome.sentence
+    assert "narrows.vertical_iir" in finding.outcome.sentence
 
 
 def test_no_size_of_the_image_is_judged(machine: Profile) -> None:

@@ -138,6 +138,15 @@ def test_folding_that_changed_the_result_would_be_refused(monkeypatch: pytest.Mo
     assert finding.status == "not tried" and "same result" in finding.why
 
 
+def test_padding_does_not_hide_a_depth() -> None:
+    """At 1098 rows the default water network has 138 at an eighth of the resolution, not 137.25."""
+    from narrows.networks.rowwise_water import rowwise_water
+
+    for height in (96, 98):
+        (finding,) = narrows.check(rowwise_water().eval(), height, 64, only=["G10"], experiments=False).findings
+        assert "at 1/8 of the resolution" in finding.fact
+
+
 def test_an_excess_counts_only_beyond_the_operations_saved() -> None:
     """Channel attention that holds half of the operations may hold half of the time."""
     model = nn.Sequential(nn.Conv2d(3, 64, 1), faults.Gate(64), nn.Conv2d(64, 1, 1)).eval()

@@ -14,6 +14,8 @@ from narrows.rowgraph.graph import Node
 __all__ = ["Attention", "attentions_of", "maps_of", "passed_through"]
 
 Kind = Literal["channel", "spatial", "self"]
+# Over all rows, and within rows or windows of them.
+_FUSED = frozenset(("attention", "scaled_dot_product_attention"))
 _PRODUCTS = frozenset(("matmul", "einsum", "baddbmm", "bmm"))
 _LAYERS = frozenset(("linear", "conv2d", "conv_transpose2d", "addmm"))
 
@@ -46,7 +48,7 @@ def attentions_of(subject: Subject) -> list[Attention]:
     for product, weights in maps_of(subject):
         found.append(_placed(subject, "spatial", product, common_path((product.module, weights.module))))
     for node in subject.nodes:
-        if node.operator == "attention" or (node.operator == "softmax" and _between_products(subject, node)):
+        if node.operator in _FUSED or (node.operator == "softmax" and _between_products(subject, node)):
             found.append(_placed(subject, "self", node, node.module))
     return sorted(found, key=lambda attention: attention.node.index)
 

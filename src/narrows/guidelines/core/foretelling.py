@@ -71,7 +71,7 @@ class Foretelling:
     def _time(self, experiment: Experiment, told: Foretold, beside: Counted, untold: str) -> tuple[Status, Outcome]:
         ratio = None if untold else Ratio(told.ratio, *told.interval)
         if ratio is None:
-            status, words = beside.verdict, f"takes a time that can't be predicted ({untold})"
+            status, words = beside.verdict, f"would take a time that can't be predicted ({untold})"
         else:
             status, words = _judged(experiment, ratio, self.machine)
         more = [experiment.counted] if experiment.counted else []
