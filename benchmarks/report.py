@@ -29,7 +29,7 @@ COLUMNS = {
         "rank_6_G",
     ],
     "prediction_ratios": [
-        *("pairs", "median_error_percent", "p90_error_percent", "inside_percent", "told_apart", "told_wrong"),
+        *("what", "pairs", "median_error_percent", "p90_error_percent", "inside_percent", "told_apart", "told_wrong"),
     ],
     "memory": ["network", "size", "budget", "strip", "predicted_MB", "measured_max_MB", "verdict"],
     "memory_maps": ["network", "size", "budget", "strip", "predicted_MB", "measured_max_MB", "verdict"],
