@@ -259,8 +259,10 @@ def _judged(experiment: Experiment, ratio: Ratio) -> tuple[Status, str]:
         return ("stands" if ratio.low > owed + ratio.noise else "withdrawn"), words
     if ratio.slower:
         return "withdrawn", f"ran {1 / ratio.middle:.2f} x slower here {slow}"
-    words = f"made no difference beyond the noise here ({ratio.low:.2f} to {ratio.high:.2f} x; {noise})"
-    return ("undecided" if ratio.restless else "withdrawn"), words
+    measured = f"here ({ratio.low:.2f} to {ratio.high:.2f} x; {noise})"
+    if ratio.restless:
+        return "undecided", f"can't be told from the noise {measured}"
+    return "withdrawn", f"made no difference beyond the noise {measured}"
 
 
 def _shapes(value: Any) -> list[tuple[int, ...]]:
