@@ -28,6 +28,9 @@ COLUMNS = {
         "rank_2_G",
         "rank_6_G",
     ],
+    "prediction_ratios": [
+        *("what", "pairs", "median_error_percent", "p90_error_percent", "inside_percent", "told_apart", "told_wrong"),
+    ],
     "memory": ["network", "size", "budget", "strip", "predicted_MB", "measured_max_MB", "verdict"],
     "memory_maps": ["network", "size", "budget", "strip", "predicted_MB", "measured_max_MB", "verdict"],
     "deepwatermap_strips": ["size", "way", "seconds_median", "spread", "ratio", "peak_MB"],
@@ -96,6 +99,7 @@ SCRIPTS = {
     "dates_series": "dates.py",
     "fir_to_iir_kernels": "fir_to_iir.py --kernels",
     "prediction": "prediction.py judge --profile profile.json",
+    "prediction_ratios": "prediction_ratios.py judge",
     "memory_maps": "memory.py --maps --networks dilated --name memory_maps",
 }
 DIGITS = {"psnr": 2, "ssim": 3}

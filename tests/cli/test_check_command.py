@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.costing.profiles import write
 
 from narrows.cli import narrows
 
@@ -33,6 +34,17 @@ def test_it_tries() -> None:
 def test_json_is_json() -> None:
     report = json.loads(run(GROUPED, *LOOK, "--json").output)
     assert [finding["guideline"] for finding in report["findings"]] == ["G2"]
+
+
+def test_another_machine_is_predicted(tmp_path: Path) -> None:
+    place = write(tmp_path / "board.json")
+    arguments = ("tests.guidelines.faults:unequal", "--size", "128x128", "--only", "G1", "--machine", str(place))
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    text = " ".join(result.output.split())
+    assert "Predicted for none, 1 thread" in text and "on none, 1 thread (predicted;" in text
+    report = json.loads(run(*arguments, "--json").output)
+    assert report["predicted_for"] == "none, 1 thread" and report["tried_at"] is None
 
 
 def test_strict_exits_with_1_for_ci() -> None:
@@ -62,6 +74,8 @@ def test_the_nearest_pyproject_silences(tmp_path: Path, monkeypatch: pytest.Monk
         ((GROUPED, "--size", "32x32", "--silence-file", "gone.toml"), "gone.toml: no such file"),
         ((GROUPED, "--size", "32x32", "--only", "G77"), "no guideline 'G77'"),
         (("tests.guidelines.faults:conv", "--size", "32x32"), "give it with --arg"),
+        ((GROUPED, *LOOK, "--machine", "gone.json"), "leave out --no-experiments"),
+        ((GROUPED, "--size", "32x32", "--machine", "gone.json"), "there is no machine profile gone.json"),
         ((GROUPED, "--size", "32x32", "--channels", "5"), "can't be captured at this size"),
     ],
 )

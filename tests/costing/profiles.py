@@ -39,6 +39,10 @@ def profile(**changed: Any) -> dict[str, Any]:
             1,
         ]
         points.append(_point("aten.conv2d.default", args, [1, cout, side, side], conv_seconds(cin, cout, side, k)))
+    for _ in range(40):
+        cin, cout, side = r.choice((8, 16, 32, 64)), r.choice((1, 8, 16, 32)), r.choice((64, 96, 128, 192, 256))
+        args = [{"shape": [1, cin, side, side]}, {"shape": [cout, cin, 1, 1]}, None, [1, 1], [0, 0], [1, 1], 1]
+        points.append(_point("aten.conv2d.default", args, [1, cout, side, side], conv_seconds(cin, cout, side, 1)))
     for power in range(8, 25):
         points.append(_point("aten.relu.default", [{"shape": [1 << power]}], [1 << power], relu_seconds(1 << power)))
     held = {

@@ -44,6 +44,12 @@ def test_each_point_is_told_by_the_others(predictor: Predictor) -> None:
     assert abs(table.errors).max() < 0.05
 
 
+def test_dropout_takes_nothing_in_eval_mode(predictor: Predictor) -> None:
+    found = predictor.predict(exported(nn.Sequential(nn.Conv2d(16, 16, 3), nn.Dropout(0.2)), 1, 16, 200, 200))
+    assert found.unmeasured == ()
+    assert [operator.kind for operator in found.operators] == ["conv contiguous", "view"]
+
+
 def test_a_larger_or_wider_network_takes_longer(predictor: Predictor) -> None:
     def seconds(width: int, side: int) -> float:
         network = nn.Sequential(nn.Conv2d(16, width, 3, padding=1), nn.ReLU(), nn.Conv2d(width, 16, 3, padding=1))

@@ -1,4 +1,4 @@
-"""`narrows check`: which choices of a network cost more than they bring, tried on this machine."""
+"""`narrows check`: which choices of a network cost more than they bring, tried here or predicted for a machine."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from narrows.cli.machine_argument import machine_option, read_machine
 from narrows.cli.model_argument import HELP, model_options
 from narrows.cli.size_argument import read_size, size_option
 from narrows.cli.speaking import say
@@ -19,7 +20,8 @@ __all__ = ["check"]
     short_help="Try on this machine which choices of a network cost more than they bring.",
     help=f"""Look for choices in MODEL that cost more than they bring, and try each here: the network with that one
     place changed runs against the network itself, interleaved and shuffled. What brings nothing beyond the noise is
-    withdrawn.
+    withdrawn. With --machine nothing is run: times are predicted from that machine's profile, and what the error of
+    predictions leaves open is undecided.
 
     {HELP}
 
@@ -28,6 +30,7 @@ __all__ = ["check"]
         narrows check mynet.py:build --size 1024x1024
         narrows check mynet.py:build --size 7741x7591 --memory 2GB --silence "G2:encoder.*=grouped for the board"
         narrows check mynet.py:build --size 1024x1024 --no-experiments --strict
+        narrows check mynet.py:build --size 1024x1024 --machine board.json
 
     Findings can be silenced, each with a reason: by --silence, by a table [tool.narrows.silence] in pyproject.toml (or
     the file that --silence-file names), or by a comment "# narrows: ignore[G1] reason" at the line that a finding
@@ -46,6 +49,7 @@ __all__ = ["check"]
 @click.option("--silence", "silenced", multiple=True, metavar="G1[:MODULES]=REASON", help="May be repeated.")
 @click.option("--silence-file", type=click.Path(dir_okay=False), help="TOML file with a table [tool.narrows.silence].")
 @click.option("--no-experiments", is_flag=True, help="Only look; run nothing.")
+@machine_option
 @click.option("--strict", is_flag=True, help="Exit with 1 where a finding stands or wasn't tried, and isn't silenced.")
 @model_options
 @click.option("--json", "as_json", is_flag=True, help="Print the findings as JSON.")
@@ -58,6 +62,7 @@ def check(
     silenced: tuple[str, ...],
     silence_file: str | None,
     no_experiments: bool,
+    machine: str | None,
     strict: bool,
     weights: str | None,
     arguments: tuple[str, ...],
@@ -69,6 +74,9 @@ def check(
         from narrows.units import parse_bytes
 
         parse_bytes(memory)
+    if machine is not None and (no_experiments or memory is not None):
+        raise InputError("--machine runs nothing: leave out --no-experiments and --memory")
+    profile = read_machine(machine)
     from narrows.cli.model_argument import read_model
     from narrows.guidelines.checking import KEYS
     from narrows.guidelines.checking import check as checked
@@ -88,6 +96,7 @@ def check(
         seconds=seconds,
         silence=silences,
         only=only.split(",") if only else None,
+        machine=profile,
         progress=say if sys.stderr.isatty() else None,
     )
     click.echo(report.to_json() if as_json else str(report))

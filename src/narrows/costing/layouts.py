@@ -17,6 +17,8 @@ from torch.utils._pytree import tree_leaves
 
 __all__ = ["Call", "Layout", "PlacedCall", "normalised", "placed_calls"]
 
+_DROPOUTS = ("aten.dropout.default", "aten.feature_dropout.default", "aten.alpha_dropout.default")
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -144,6 +146,8 @@ class _Reader:
                 [self._argument(each) for each in node.args],
                 {name: self._argument(each) for name, each in node.kwargs.items()},
             )
+            if str(node.target) in _DROPOUTS and args[2] is False:
+                made = {}  # in eval mode it gives back its input
             outputs = tuple(self._layout(t) for t in tree_leaves(value) if isinstance(t, torch.Tensor))
             yield PlacedCall(
                 node.name,

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 
+from narrows.costing.machine import Profile, read_profile
 from narrows.errors import InputError
 from narrows.guidelines.catalogue import GUIDELINES
 from narrows.guidelines.core.finding import CheckReport, Finding, Status, ordered, severity_of
-from narrows.guidelines.core.guideline import Guideline, NotTriable, Suspicion
+from narrows.guidelines.core.foretelling import Foretelling, machine_name
+from narrows.guidelines.core.guideline import Guideline, NotTriable, Suspicion, Undecidable
 from narrows.guidelines.core.measuring import Measurer, ThisMachine
 from narrows.guidelines.core.silencing import Silence, in_source, parse_silences
 from narrows.guidelines.core.subject import Subject
@@ -45,10 +48,11 @@ def check(
     seconds: float = 20.0,
     silence: Mapping[str, str] | Sequence[Silence] = (),
     only: Iterable[str] | None = None,
+    machine: Profile | str | os.PathLike[str] | None = None,
     measurer: Measurer | None = None,
     progress: Said | None = None,
 ) -> CheckReport:
-    """Which choices of a network cost more than they bring, tried here.
+    """Which choices of a network cost more than they bring, tried here or predicted for another machine.
 
     Each guideline looks for places that go against it. What it finds is tried: a deep copy of the network with that
     one place changed runs against the network itself, interleaved and shuffled. Findings that bring nothing beyond the
@@ -68,12 +72,18 @@ def check(
             experiments run at the largest that fits, and the report says which.
         silence: reasons by guideline (``{"G1": "…"}``) or by guideline and module (``{"G1:encoder.*": "…"}``).
         only: keys of the guidelines to check against; all if None.
+        machine: another machine's profile (`narrows calibrate`), or the path of one. Nothing is run then: the times of
+            the network and of the changed one are predicted, at the size asked for, and a finding stands if the ratio
+            lies beyond the error of such predictions. Bytes are counted.
         measurer: what measures; this machine if None.
         progress: called with a line for each experiment before it runs.
 
     Raises:
         InputError, CaptureError: one line each, before any experiment.
     """
+    profile = read_profile(machine) if isinstance(machine, (str, os.PathLike)) else machine
+    if profile is not None and (not experiments or memory is not None or measurer is not None):
+        raise InputError("with a machine's profile nothing is run: give it without experiments=False, memory, measurer")
     held = loaded(model)
     shapes, kind = image_inputs(held, height, width, channels=channels, batch=batch, dtype=dtype, inputs=inputs)
     if not seconds > 0:
@@ -84,8 +94,16 @@ def check(
     sizes = list(shapes.values() if isinstance(shapes, Mapping) else shapes)
     if not any(len(shape) >= 3 for shape in sizes):
         raise InputError(f"none of the inputs {sizes} is an image (N, C, H, W)")
+    if profile is not None and kind is not torch.float32:
+        raise InputError(
+            f"a machine's profile holds times for float32 only, and the network computes in {_named(kind)}"
+        )
     subject = Subject(held, shapes, kind)
-    bench = Bench(subject, measurer or ThisMachine(), room, seconds) if experiments and subject.model else None
+    bench: Bench | Foretelling | None = None
+    if subject.model is not None and profile is not None:
+        bench = Foretelling(subject, profile)
+    elif subject.model is not None and experiments:
+        bench = Bench(subject, measurer or ThisMachine(), room, seconds)
     findings: list[Finding] = []
     clean = []
     for guideline in chosen:
@@ -93,15 +111,16 @@ def check(
         findings += found
         if not found:
             clean.append(guideline.key)
-    tried = [f.outcome.size for f in findings if f.outcome is not None]
+    tried = [f.outcome.size for f in findings if f.outcome is not None and profile is None]
     return CheckReport(
         height,
         width,
         ordered(findings),
         tried[0] if tried else None,
         bench.because if bench is not None and tried else "",
-        _machine(kind),
+        _machine(kind) if profile is None else _machine_of(profile, kind),
         tuple(clean),
+        machine_name(profile) if profile is not None else "",
     )
 
 
@@ -118,7 +137,7 @@ def _chosen(only: Iterable[str] | None) -> list[Guideline]:
 def _findings(
     guideline: Guideline,
     subject: Subject,
-    bench: Bench | None,
+    bench: Bench | Foretelling | None,
     silences: Sequence[Silence],
     experiments: bool,
     progress: Said | None,
@@ -154,11 +173,15 @@ def _findings(
             yield _finding(guideline, suspicion, "stands" if suspicion.certain else "not tried", why=why)
             continue
         if progress is not None:
-            progress(f"{guideline.key}, {suspicion.module or 'the network'}: trying {suspicion.experiment.title}")
+            verb = "trying" if isinstance(bench, Bench) else "predicting"
+            progress(f"{guideline.key}, {suspicion.module or 'the network'}: {verb} {suspicion.experiment.title}")
         try:
             status, outcome = bench.run(suspicion.experiment)
         except NotTriable as error:
             yield _finding(guideline, suspicion, "stands" if suspicion.certain else "not tried", why=str(error))
+            continue
+        except Undecidable as error:
+            yield _finding(guideline, suspicion, "stands" if suspicion.certain else "undecided", why=str(error))
             continue
         tried += 1
         finding = _finding(guideline, suspicion, "stands" if suspicion.certain else status)
@@ -212,5 +235,13 @@ def _machine(dtype: torch.dtype) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "processor": platform.processor() or platform.machine(),
         "torch": torch.__version__.partition("+")[0],
-        "dtype": str(dtype).removeprefix("torch."),
+        "dtype": _named(dtype),
     }
+
+
+def _machine_of(profile: Profile, dtype: torch.dtype) -> dict[str, Any]:
+    return {**profile.machine, "threads": profile.threads, "dtype": _named(dtype)}
+
+
+def _named(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")

@@ -68,7 +68,7 @@ def _experiment(widths: Widths, levels: dict[int, list[Node]], ordered: list[int
         return None, str(error)
     now = [max(c for g, c in solved.widths.items() if level[g] == d) for d in sorted(widest)]
     title = f"quadrupling widths ({', '.join(str(c) for c in now)})"
-    return Experiment(title, widths.change(solved.widths), "memory", solved.ratio), ""
+    return Experiment(title, widths.change(solved.widths), "memory", solved.ratio, streams=True), ""
 
 
 GUIDELINE = Guideline(
@@ -84,6 +84,7 @@ GUIDELINE = Guideline(
     f"least {FALLS:g} x from level to level at the first {LEVELS}.",
     tries="Widths that quadruple from level to level, the first chosen so that the whole network's operations stay "
     "the same within 5 %; judged by "
-    "the peak of what PyTorch allocates.",
+    "the peak of what PyTorch allocates for a full frame. What a run in strips holds is counted beside it: there a "
+    "level keeps rows, not whole values.",
     find=find,
 )

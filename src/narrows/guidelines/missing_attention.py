@@ -7,7 +7,7 @@ from functools import partial
 
 from torch import nn
 
-from narrows.guidelines.core.gates import gates_of
+from narrows.guidelines.core.attentions import attentions_of
 from narrows.guidelines.core.guideline import Experiment, Guideline, Suspicion
 from narrows.guidelines.core.subject import ACTIVATIONS, Subject
 from narrows.guidelines.core.surgery import with_replacements
@@ -22,11 +22,9 @@ REDUCTION = 16
 
 
 def find(subject: Subject) -> Iterator[Suspicion]:
-    attends = any(
-        node.operator in ("attention", "softmax", "einsum", "baddbmm") and node.rows for node in subject.nodes
-    )
-    deep = [c for c in subject.convs if subject.scale(c.node) >= DEEP and c.channels_out >= WIDE]
-    if attends or gates_of(subject) or _attends_in_space(subject) or len(subject.convs) < LAYERS or len(deep) < 2:
+    # An image that is padded to a multiple of the stride has a little less than an eighth of its rows there.
+    deep = [c for c in subject.convs if round(subject.scale(c.node)) >= DEEP and c.channels_out >= WIDE]
+    if attentions_of(subject) or len(subject.convs) < LAYERS or len(deep) < 2:
         return
     lowest = max(subject.scale(conv.node) for conv in deep)
     last = [conv for conv in deep if subject.scale(conv.node) == lowest and not subject.to_output(conv.node)]
@@ -58,17 +56,6 @@ def find(subject: Subject) -> Iterator[Suspicion]:
         why,
         quality=None if squeezes else "",
     )
-
-
-def _attends_in_space(subject: Subject) -> bool:
-    """A map of one channel that multiplies all."""
-    for node in subject.nodes:
-        values = [subject.nodes[i] for i in node.inputs]
-        if node.operator == "mul" and any(
-            v.rows and len(v.shape) == 4 and v.shape[1] == 1 < node.shape[1] for v in values
-        ):
-            return True
-    return False
 
 
 GUIDELINE = Guideline(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from narrows.layers.fitting import Fit, fit
 from narrows.layers.vertical_iir import VerticalIIR
 
-__all__ = ["Conversion", "LayerFit", "RecursiveConv2d", "fine_tune", "fir_to_iir"]
+__all__ = ["Conversion", "LayerFit", "RecursiveConv2d", "fine_tune", "fir_to_iir", "reason_against"]
 
 
 class RecursiveConv2d(nn.Module):
@@ -201,7 +201,7 @@ def fir_to_iir(
     for path, child in list(converted.named_modules()):
         if not isinstance(child, nn.modules.conv._ConvNd) or len(child.kernel_size) < 2 or child.kernel_size[-2] < 2:
             continue
-        reason = _reason_against(child)
+        reason = reason_against(child)
         if reason is not None:
             left.append((path, reason))
             continue
@@ -289,7 +289,8 @@ def _apart(network: nn.Module, images: list[Tensor], wanted: list[Tensor], scale
     return (missed / max(scale, 1e-300)) ** 0.5
 
 
-def _reason_against(convolution: nn.modules.conv._ConvNd) -> str | None:
+def reason_against(convolution: nn.Module) -> str | None:
+    """Why no recursive filter can stand for a convolution; None where one can."""
     if type(convolution) is not nn.Conv2d:
         return f"a {type(convolution).__name__}, not a plain Conv2d"
     if convolution.dilation[0] > 1:

@@ -30,6 +30,13 @@ class Outcome:
         bytes: peak of the user's network and of the changed one; None where time was measured.
         size: rows and columns that were run.
         macs_ratio: multiply-accumulates of the changed network over the user's.
+        predicted_for: the machine whose profile the gain was predicted from; empty where it was measured here.
+        lines: bytes that hardware keeps line by line, of the user's network and of the changed one; None where they
+            weren't counted.
+        delay: rows of the image that the first row of the output waits for, of the two.
+        streamed: most bytes that a run in strips holds, without weights, of the two; None for one that has no such run.
+        again: seconds of sweeping once more to the operators that look at all rows, over those of a whole run without
+            them, both streamed.
     """
 
     sentence: str
@@ -38,6 +45,11 @@ class Outcome:
     bytes: tuple[int, int] | None
     size: tuple[int, int]
     macs_ratio: float
+    predicted_for: str = ""
+    lines: tuple[int, int] | None = None
+    delay: tuple[int, int] | None = None
+    streamed: tuple[int | None, int | None] | None = None
+    again: Ratio | None = None
 
 
 @dataclass(frozen=True)
@@ -51,11 +63,12 @@ class Finding:
         fact: what is there.
         change: what to do.
         status: ``"stands"`` (measured, or a fact that needs no measuring), ``"withdrawn"`` (not on this machine),
-            ``"undecided"`` (the machine is too restless), ``"not tried"``, ``"silenced"``.
-        severity: by measured gain: high from 1.25, medium from 1.1, else low; ``"unmeasured"``, or ``"none"`` for what
-            was withdrawn or silenced.
-        outcome: what was measured, or None.
-        why: why it wasn't tried, or the reason it was silenced with.
+            ``"undecided"`` (the machine is too restless; a prediction that its own error, or an operator that wasn't
+            measured, leaves open), ``"not tried"``, ``"silenced"``.
+        severity: by measured or predicted gain: high from 1.25, medium from 1.1, else low; ``"unmeasured"``, or
+            ``"none"`` for what was withdrawn or silenced.
+        outcome: what was measured or predicted, or None.
+        why: why it wasn't tried or decided, or the reason it was silenced with.
         quality: what the paper says of quality.
         reference: who says so.
     """
@@ -84,8 +97,10 @@ class Finding:
         if self.status == "silenced":
             return f"{said}: silenced: {self.why}"
         if self.outcome is None:
-            return f"{said}; not tried: {self.why}" if self.why else said
-        prefix = {"withdrawn": "not on this machine: ", "undecided": "undecided: "}.get(self.status, "")
+            not_said = "undecided" if self.status == "undecided" else "not tried"
+            return f"{said}; {not_said}: {self.why}" if self.why else said
+        machine = "that machine" if self.outcome.predicted_for else "this machine"
+        prefix = {"withdrawn": f"not on {machine}: ", "undecided": "undecided: "}.get(self.status, "")
         return f"{said}; {prefix}{self.outcome.sentence}"
 
 
@@ -97,8 +112,9 @@ class CheckReport:
         height, width: the size that was asked for.
         findings: what was found, tried or not.
         tried_at: the size that the experiments ran at, None if there were none; `tried_because` says why it is another.
-        machine: threads, processor, PyTorch version, dtype.
+        machine: threads, processor, PyTorch version, dtype; of the machine that times were predicted for.
         clean: keys of the guidelines that found nothing.
+        predicted_for: that machine's name; empty where experiments ran here.
     """
 
     height: int
@@ -108,6 +124,7 @@ class CheckReport:
     tried_because: str = ""
     machine: dict[str, Any] = field(default_factory=dict)
     clean: tuple[str, ...] = ()
+    predicted_for: str = ""
 
     @property
     def standing(self) -> tuple[Finding, ...]:
@@ -141,13 +158,18 @@ def memory_sentence(title: str, before: int, after: int) -> str:
     return f"{title} held {ratio:.2f} x the memory here ({format_bytes(after)} instead of {format_bytes(before)})"
 
 
+def with_operations(sentence: str, macs_ratio: float) -> str:
+    return sentence if abs(macs_ratio - 1) < 0.005 else f"{sentence}, with {macs_ratio:.2f} x the operations"
+
+
 def _lines(report: CheckReport) -> list[str]:
     lines = [_heading(report), ""]
+    predicted = bool(report.predicted_for)
     titles = {
         "stands": "Found",
         "not tried": "Seen, not tried",
-        "undecided": "Undecided: the machine was too restless",
-        "withdrawn": "Withdrawn: the advice doesn't hold here",
+        "undecided": "Undecided: the profile can't tell" if predicted else "Undecided: the machine was too restless",
+        "withdrawn": f"Withdrawn: the advice doesn't hold {'there, as predicted' if predicted else 'here'}",
         "silenced": "Silenced",
     }
     for status, title in titles.items():
@@ -157,7 +179,8 @@ def _lines(report: CheckReport) -> list[str]:
         lines.append(title)
         for finding in group:
             brief = status in ("withdrawn", "undecided", "silenced")
-            mark = f"[{finding.severity}] " if status == "stands" else ""
+            foretold = ", predicted" if finding.outcome is not None and finding.outcome.predicted_for else ""
+            mark = f"[{finding.severity}{foretold}] " if status == "stands" else ""
             lines += textwrap.wrap(f"{mark}{finding}", _WIDTH, initial_indent="  ", subsequent_indent="      ")
             if not brief:
                 lines += _more(finding)
@@ -182,6 +205,12 @@ def _heading(report: CheckReport) -> str:
     counts = {status: sum(f.status == status for f in report.findings) for status in _ORDER}
     words = ", ".join(f"{n} {'stand' if s == 'stands' and n != 1 else s}" for s, n in counts.items() if n)
     text = f"{report.height} x {report.width}: {words or 'nothing found'}"
+    if report.predicted_for:
+        date, torch = report.machine.get("date"), str(report.machine.get("torch")).partition("+")[0]
+        text += (
+            f"\nPredicted for {report.predicted_for}, {report.machine.get('dtype')}, PyTorch {torch}, measured {date}"
+        )
+        text += "; nothing was run, full frame, eval mode"
     if report.tried_at is not None:
         threads, dtype = report.machine.get("threads"), report.machine.get("dtype")
         text += f"\nTried at {report.tried_at[0]} x {report.tried_at[1]}{report.tried_because}"

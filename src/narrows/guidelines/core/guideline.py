@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -11,13 +11,17 @@ from torch import nn
 if TYPE_CHECKING:
     from narrows.guidelines.core.subject import Subject
 
-__all__ = ["Experiment", "Guideline", "NotTriable", "Suspicion"]
+__all__ = ["Experiment", "Guideline", "NotTriable", "Suspicion", "Undecidable"]
 
 Change = Callable[[nn.Module], nn.Module | None]
 
 
 class NotTriable(Exception):
     """Raised where a change can't be made to the user's network; its text says why."""
+
+
+class Undecidable(Exception):
+    """Raised where a machine's profile doesn't hold what a verdict needs; its text says what."""
 
 
 @dataclass(frozen=True)
@@ -28,22 +32,28 @@ class Experiment:
         title: what was changed, as the subject of a sentence: ``"equal width (64 to 64)"``.
         change: edits a deep copy of the user's network in place, or returns what stands in for it; raises `NotTriable`.
         judged_by: ``"time"``, where being faster must go beyond the operations saved; ``"memory"``, the peak of what
-            PyTorch allocates for one image; ``"cost"``, the time that an addition takes, which passes while small.
+            PyTorch allocates for one image; ``"cost"``, the time that an addition takes, which passes while small;
+            ``"lines"``, the lines that hardware keeps and waits for, with the time beside them.
         macs_ratio: multiply-accumulates of the changed network over those of the user's.
         same_result: the changed network must give the same numbers, and this is checked.
         size: rows and columns for the changed network where it is the image's size that changes.
         counted: figures counted at the user's own size rather than measured, said after the measured ones.
         counted_gain: what these say in one ratio (smaller is better by so many times), which then tells the severity.
+        streams: whether to count what a run in strips holds as well, of the network and of the changed one.
+        again: the further passes that operators with a look at all rows cost, for each the modules that it is for and
+            what applies their known results: what these passes take is measured, streamed, and said.
     """
 
     title: str
     change: Change
-    judged_by: Literal["time", "memory", "cost"] = "time"
+    judged_by: Literal["time", "memory", "cost", "lines"] = "time"
     macs_ratio: float = 1.0
     same_result: bool = False
     size: Callable[[int, int], tuple[int, int]] | None = None
     counted: str = ""
     counted_gain: float | None = None
+    streams: bool = False
+    again: tuple[Mapping[str, Callable[[nn.Module], nn.Module]], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,15 +1,22 @@
-"""Rows that a streamed run keeps: which values, how many rows, how many bytes."""
+"""Rows that a run by lines or strips keeps: which values, how many rows, how many bytes."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torch import nn
+
+from narrows.costing.lines import line_costs
+from narrows.costing.report import Lines
+from narrows.errors import CaptureError, NotStreamableError
 from narrows.guidelines.core.subject import Subject
-from narrows.rowgraph.graph import Node
+from narrows.rowgraph.graph import Node, RowGraph
+from narrows.streaming.capturing import captured
+from narrows.streaming.plan import make_plan
 from narrows.streaming.residency import Residency
 from narrows.streaming.schedule import Schedule
 
-__all__ = ["STRIP", "Kept", "delay_of", "kept_lines"]
+__all__ = ["STRIP", "ByLines", "Kept", "by_lines", "delay_of", "graph_of", "kept_lines", "streamed_bytes"]
 
 STRIP = 8
 
@@ -51,3 +58,34 @@ def _span(reader: Node, index: int) -> int:
 def delay_of(subject: Subject) -> int | None:
     """Rows of the image that arrive before the first row of the output leaves; None where it can't be streamed."""
     return None if subject.folded.refusals else Schedule(subject.folded, 1).delay
+
+
+@dataclass(frozen=True)
+class ByLines:
+    """What hardware that takes the image line by line keeps, in bytes, and the rows that it waits for."""
+
+    bytes: int
+    delay: int
+
+
+def graph_of(subject: Subject, other: nn.Module) -> RowGraph | None:
+    """The graph of a changed network at the user's size, as it is streamed; None where it can't be captured."""
+    try:
+        return captured(other, subject.inputs, subject.dtype)
+    except CaptureError:
+        return None
+
+
+def by_lines(graph: RowGraph) -> ByLines | None:
+    """The lines of a graph, each value as wide as it is in memory; None where it can't be run by lines."""
+    found = None if graph.refusals else line_costs(graph, 8 * graph.nodes[graph.inputs[0]].itemsize)
+    return ByLines(found.bytes, found.delay) if isinstance(found, Lines) else None
+
+
+def streamed_bytes(graph: RowGraph) -> int | None:
+    """Most bytes that a run in strips of `STRIP` rows holds, weights left out; None where there is no such run."""
+    try:
+        plan = make_plan(graph, process=0, strip=STRIP)
+    except NotStreamableError:
+        return None
+    return plan.buffers_peak - sum(entry.bytes for entry in plan.ledger if entry.kind == "weights")

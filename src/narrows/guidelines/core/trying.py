@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,12 +9,15 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
-from narrows.guidelines.core.finding import Outcome, Status, memory_sentence
+from narrows.guidelines.core.copies import call, check_same, copied, images
+from narrows.guidelines.core.counting import SAVED, Counted, counted
+from narrows.guidelines.core.finding import Outcome, Status, memory_sentence, with_operations
 from narrows.guidelines.core.guideline import Experiment, NotTriable
 from narrows.guidelines.core.measuring import Measurer, kept_lively
 from narrows.guidelines.core.noise import Ratio, compared
 from narrows.guidelines.core.subject import Subject
 from narrows.guidelines.core.surgery import changed
+from narrows.guidelines.core.sweeping import further_passes, sentence
 from narrows.units import format_bytes
 
 __all__ = ["CHEAP", "Bench", "frame_bytes"]
@@ -28,7 +30,6 @@ _SMALLEST = 64
 _STEP = 32
 # Python holds on to some values longer than they are needed, and convolutions unfold into scratch.
 _HELD_LONGER = 1.5
-_SAME_WITHIN = 1e-3
 
 
 @dataclass(frozen=True)
@@ -73,102 +74,86 @@ class Bench:
         fit = self._fitted()
         other = changed(self.subject.model, experiment.change)
         size = experiment.size(*fit.size) if experiment.size else fit.size
-        inputs, resized = self._inputs(fit.size), self._inputs(size)
+        inputs, resized = images(self.subject, fit.size), images(self.subject, size)
         with torch.inference_mode():
             try:
-                expected = _shapes(self._call(self._baseline(), inputs))
+                expected = _shapes(call(self._baseline(), inputs))
             except Exception as error:
                 raise NotTriable(f"the network itself doesn't run here ({_first_line(error)})") from error
             try:
-                found = self._call(other, resized)
+                found = call(other, resized)
             except Exception as error:
                 raise NotTriable(f"the changed network doesn't run ({_first_line(error)})") from error
             if experiment.size is None and _shapes(found) != expected:
                 raise NotTriable("the changed network gives an output of another shape")
             if experiment.same_result:
-                self._check_same(other, inputs)
-            kept_lively(other, lambda model: self._call(model, resized))
+                check_same(self.subject, other, inputs)
+        beside = counted(self.subject, experiment, other)
+        again = further_passes(self.subject, experiment.again, fit.size, self.measurer, self.seconds)
+        with torch.inference_mode():
+            kept_lively(other, lambda model: call(model, resized))
             if experiment.judged_by == "memory":
-                return self._memory(experiment, other, inputs, fit)
-            return self._time(experiment, other, inputs, resized, fit, size)
+                return self._memory(experiment, other, inputs, fit, beside)
+            ratio = self._time(other, inputs, resized, fit, size)
+        status, words = _judged(experiment, ratio)
+        said = with_operations(f"{experiment.title} {words}", experiment.macs_ratio)
+        more = [experiment.counted] if experiment.counted else []
+        if beside.lines:
+            status = beside.verdict
+        more += beside.sentences()
+        if again is not None:
+            more.append(sentence(len(experiment.again), again))
+        return status, Outcome(
+            "; ".join([said, *more]),
+            _gain(experiment, ratio, beside, again),
+            ratio,
+            None,
+            fit.size,
+            experiment.macs_ratio,
+            lines=beside.lines,
+            delay=beside.delay,
+            streamed=beside.streamed,
+            again=again,
+        )
 
-    def _time(
-        self, experiment: Experiment, other: nn.Module, inputs: Any, resized: Any, fit: _Fit, size: tuple[int, int]
-    ) -> tuple[Status, Outcome]:
-        base, twin = self._baseline(), self._copy()
-        kept_lively(twin, lambda model: self._call(model, inputs))
+    def _time(self, other: nn.Module, inputs: Any, resized: Any, fit: _Fit, size: tuple[int, int]) -> Ratio:
+        base, twin = self._baseline(), copied(self.subject)
+        kept_lively(twin, lambda model: call(model, inputs))
         taken = self.measurer.seconds(
             {
-                "network": lambda: self._call(base, inputs),
-                "twin": lambda: self._call(twin, inputs),
-                "changed": lambda: self._call(other, resized),
+                "network": lambda: call(base, inputs),
+                "twin": lambda: call(twin, inputs),
+                "changed": lambda: call(other, resized),
             },
             self.seconds,
         )
         ratio = compared(taken["network"], taken["twin"], taken["changed"])
-        if experiment.size is not None:
-            # Another size is other work: what counts is the time for each pixel.
-            pixels = (size[0] * size[1]) / (fit.size[0] * fit.size[1])
-            ratio = Ratio(ratio.middle * pixels, ratio.low * pixels, ratio.high * pixels, ratio.noise)
-        status, words = _judged(experiment, ratio)
-        sentence = _with_operations(f"{experiment.title} {words}", experiment.macs_ratio)
-        sentence = f"{sentence}; {experiment.counted}" if experiment.counted else sentence
-        gain = experiment.counted_gain or ratio.middle
-        return status, Outcome(sentence, gain, ratio, None, fit.size, experiment.macs_ratio)
+        # Another size is other work: what counts is the time for each pixel.
+        pixels = (size[0] * size[1]) / (fit.size[0] * fit.size[1])
+        return Ratio(ratio.middle * pixels, ratio.low * pixels, ratio.high * pixels, ratio.noise)
 
-    def _memory(self, experiment: Experiment, other: nn.Module, inputs: Any, fit: _Fit) -> tuple[Status, Outcome]:
+    def _memory(
+        self, experiment: Experiment, other: nn.Module, inputs: Any, fit: _Fit, beside: Counted
+    ) -> tuple[Status, Outcome]:
         base = self._baseline()
-        before = self.measurer.peak(lambda: self._call(base, inputs))
-        after = self.measurer.peak(lambda: self._call(other, inputs))
+        before = self.measurer.peak(lambda: call(base, inputs))
+        after = self.measurer.peak(lambda: call(other, inputs))
         gain = before / after if after else 1.0
-        sentence = _with_operations(memory_sentence(experiment.title, before, after), experiment.macs_ratio)
-        sentence = f"{sentence}; {experiment.counted}" if experiment.counted else sentence
-        # Allocations are the same in each run: there is no noise, but a difference of a few hundredths is of no use.
-        status: Status = "stands" if gain >= 1.05 else "withdrawn"
-        return status, Outcome(sentence, gain, None, (before, after), fit.size, experiment.macs_ratio)
-
-    def _check_same(self, other: nn.Module, inputs: Any) -> None:
-        plain = self._copy()
-        pairs = zip(
-            pytree.tree_leaves(self._call(plain, inputs)), pytree.tree_leaves(self._call(other, inputs)), strict=True
+        said = with_operations(memory_sentence(experiment.title, before, after), experiment.macs_ratio)
+        sentences = "; ".join([said, *([experiment.counted] if experiment.counted else []), *beside.sentences()])
+        status: Status = "stands" if gain >= SAVED else "withdrawn"
+        return status, Outcome(
+            sentences, gain, None, (before, after), fit.size, experiment.macs_ratio, streamed=beside.streamed
         )
-        for a, b in pairs:
-            most = float(a.abs().max()) if a.numel() else 0.0
-            if not torch.allclose(a, b, rtol=_SAME_WITHIN, atol=_SAME_WITHIN * most + 1e-12, equal_nan=True):
-                raise NotTriable("the changed network, which should give the same result, doesn't")
 
     # -- what is run --------------------------------------------------------------------------------------------------
 
     def _baseline(self) -> nn.Module:
         if self._base is None:
-            self._base = self._copy()
-            inputs = self._inputs(self.size)
-            kept_lively(self._base, lambda model: self._call(model, inputs))
+            self._base = copied(self.subject)
+            inputs = images(self.subject, self.size)
+            kept_lively(self._base, lambda model: call(model, inputs))
         return self._base
-
-    def _copy(self) -> nn.Module:
-        assert self.subject.model is not None
-        return changed(self.subject.model, lambda model: None)
-
-    def _call(self, model: nn.Module, inputs: Any) -> Any:
-        return model(**inputs) if isinstance(inputs, Mapping) else model(*inputs)
-
-    def _inputs(self, size: tuple[int, int]) -> Any:
-        """Random images with as many rows and columns for each of the user's as `size` has."""
-        whole = (self.subject.height, self.subject.width)
-
-        def made(shape: tuple[int, ...]) -> torch.Tensor:
-            cut = list(shape)
-            if len(shape) >= 3:
-                cut[-2:] = [max(1, have * now // full) for have, now, full in zip(shape[-2:], size, whole, strict=True)]
-            drawn = torch.rand(cut, generator=torch.Generator().manual_seed(0))
-            like = next(iter(self.subject.model.parameters()), None) if self.subject.model is not None else None
-            return drawn.to(dtype=self.subject.dtype, device=like.device if like is not None else None)
-
-        shapes = self.subject.inputs
-        if isinstance(shapes, Mapping):
-            return {name: made(shape) for name, shape in shapes.items()}
-        return [made(shape) for shape in shapes]
 
     # -- the size -----------------------------------------------------------------------------------------------------
 
@@ -214,10 +199,16 @@ class Bench:
         return rows, min(max(columns, _SMALLEST), width)
 
     def _probe(self, size: tuple[int, int]) -> float:
-        model, inputs = self._copy(), self._inputs(size)
+        model, inputs = copied(self.subject), images(self.subject, size)
         with torch.inference_mode():
-            kept_lively(model, lambda m: self._call(m, inputs))
-            return self.measurer.once(lambda: self._call(model, inputs))
+            kept_lively(model, lambda m: call(m, inputs))
+            return self.measurer.once(lambda: call(model, inputs))
+
+
+def _gain(experiment: Experiment, ratio: Ratio, beside: Counted, again: Ratio | None) -> float:
+    """What the severity goes by: lines where these count, all passes over one where there are further ones, or time."""
+    passes = 1 + again.middle if again is not None else None
+    return beside.gain or experiment.counted_gain or passes or ratio.middle
 
 
 def frame_bytes(subject: Subject) -> int:
@@ -252,6 +243,8 @@ def _judged(experiment: Experiment, ratio: Ratio) -> tuple[Status, str]:
     spread = f"({ratio.low:.2f} to {ratio.high:.2f})"
     slow = f"({1 / ratio.high:.2f} to {1 / ratio.low:.2f})"
     noise = f"two runs of the same differ by {100 * ratio.noise:.0f} %"
+    if experiment.judged_by == "lines":
+        return "stands", f"took {1 / ratio.middle:.2f} x the time of a full frame here {slow}"
     if experiment.judged_by == "cost":
         words = f"took {1 / ratio.middle:.2f} x the time here {slow}"
         if 1 / ratio.low <= CHEAP:
@@ -266,12 +259,10 @@ def _judged(experiment: Experiment, ratio: Ratio) -> tuple[Status, str]:
         return ("stands" if ratio.low > owed + ratio.noise else "withdrawn"), words
     if ratio.slower:
         return "withdrawn", f"ran {1 / ratio.middle:.2f} x slower here {slow}"
-    words = f"made no difference beyond the noise here ({ratio.low:.2f} to {ratio.high:.2f} x; {noise})"
-    return ("undecided" if ratio.restless else "withdrawn"), words
-
-
-def _with_operations(sentence: str, macs_ratio: float) -> str:
-    return sentence if abs(macs_ratio - 1) < 0.005 else f"{sentence}, with {macs_ratio:.2f} x the operations"
+    measured = f"here ({ratio.low:.2f} to {ratio.high:.2f} x; {noise})"
+    if ratio.restless:
+        return "undecided", f"can't be told from the noise {measured}"
+    return "withdrawn", f"made no difference beyond the noise {measured}"
 
 
 def _shapes(value: Any) -> list[tuple[int, ...]]:
