@@ -13,7 +13,7 @@ from PIL import Image
 TRUTH = Path(__file__).resolve().parents[2] / "benchmarks" / "truth"
 sys.path.insert(0, str(TRUTH))
 
-from compare_passes import agreement, total  # noqa: E402
+from compare_passes import agreement, alone, compared, lines_of, report, total  # noqa: E402
 from drawings import (  # noqa: E402
     CLASSES,
     DRAWINGS,
@@ -29,6 +29,8 @@ from make_masks import END, README, START, table  # noqa: E402
 from windows import BANDS, SIZE, Scene, Window, load_windows, read_window, seen_once  # noqa: E402
 
 WINDOWS = load_windows()
+SECOND = TRUTH / "second"
+PASSES = {"first": (DRAWINGS, MASKS), "second": (SECOND / "drawings", SECOND / "masks")}
 LAND, WATER, UNSURE, FILL = (CLASSES[name] for name in ("land", "water", "unsure", "fill"))
 
 
@@ -41,12 +43,20 @@ def drawn(*shapes: dict, bands: np.ndarray | None = None, of: Window | None = No
     return rasterise(Drawing("made", "high", "", list(shapes)), of or window(), bands)
 
 
-def test_every_window_is_drawn_and_rasterised() -> None:
+@pytest.mark.parametrize(("drawings", "masks"), PASSES.values(), ids=PASSES)
+def test_every_window_is_drawn_and_rasterised(drawings: Path, masks: Path) -> None:
     assert len(WINDOWS) >= 20
-    assert {path.stem for path in DRAWINGS.glob("*.json")} == set(WINDOWS)
-    assert {path.stem for path in MASKS.glob("*.png")} == set(WINDOWS)
+    assert {path.stem for path in drawings.glob("*.json")} == set(WINDOWS)
+    assert {path.stem for path in masks.glob("*.png")} == set(WINDOWS)
     for name in WINDOWS:
-        assert load_drawing(DRAWINGS / f"{name}.json").window == name
+        assert load_drawing(drawings / f"{name}.json").window == name
+
+
+def test_the_second_pass_is_no_copy_of_the_first() -> None:
+    for name in WINDOWS:
+        first, second = (load_drawing(drawings / f"{name}.json") for drawings, _ in PASSES.values())
+        assert first.notes != second.notes
+        assert first.shapes != second.shapes
 
 
 def test_places_are_in_one_split() -> None:
@@ -67,11 +77,12 @@ def test_windows_are_within_their_scenes() -> None:
         assert 0 <= each.row < rows
 
 
+@pytest.mark.parametrize("masks", [masks for _, masks in PASSES.values()], ids=PASSES)
 @pytest.mark.parametrize("name", WINDOWS)
-def test_mask_is_an_indexed_picture_of_known_classes(name: str) -> None:
-    with Image.open(MASKS / f"{name}.png") as picture:
+def test_mask_is_an_indexed_picture_of_known_classes(name: str, masks: Path) -> None:
+    with Image.open(masks / f"{name}.png") as picture:
         assert picture.mode == "P"
-    mask = read_mask(MASKS / f"{name}.png")
+    mask = read_mask(masks / f"{name}.png")
     assert mask.shape == (SIZE, SIZE)
     assert set(np.unique(mask)) <= set(CLASSES.values())
     beyond = np.ones(mask.shape, bool)
@@ -79,13 +90,16 @@ def test_mask_is_an_indexed_picture_of_known_classes(name: str) -> None:
     assert (mask[beyond] == FILL).all()
 
 
+@pytest.mark.parametrize(("drawings", "masks"), PASSES.values(), ids=PASSES)
 @pytest.mark.parametrize("name", WINDOWS)
-def test_mask_is_its_drawing_where_no_wand_is(name: str) -> None:
-    drawing = load_drawing(DRAWINGS / f"{name}.json")
-    mask = read_mask(MASKS / f"{name}.png")
+def test_mask_is_its_drawing_where_no_wand_is(name: str, drawings: Path, masks: Path) -> None:
+    drawing = load_drawing(drawings / f"{name}.json")
+    mask = read_mask(masks / f"{name}.png")
     no_data = any("wand" in shape and shape["class"] == "fill" for shape in drawing.shapes)
     elsewhere = ~touched_by_wands(drawing) & ~((mask == FILL) & no_data)
-    assert elsewhere.any()
+    if not elsewhere.any():
+        # Two windows of intricate shores are outlined as a whole by the second drawer: the imagery is needed.
+        assert (drawings, name) in {(SECOND / "drawings", each) for each in ("lt5_reservoir", "manaus_lakes")}
     without = rasterise(drawing, WINDOWS[name], np.full((len(BANDS), SIZE, SIZE), 1e9, np.float32))
     assert np.array_equal(mask[elsewhere], without[elsewhere])
 
@@ -93,8 +107,9 @@ def test_mask_is_its_drawing_where_no_wand_is(name: str) -> None:
 @pytest.mark.parametrize("name", WINDOWS)
 def test_mask_is_its_drawing(name: str, shared_data: Path) -> None:
     bands = read_window(WINDOWS[name], shared_data)
-    again = rasterise(load_drawing(DRAWINGS / f"{name}.json"), WINDOWS[name], bands)
-    assert np.array_equal(read_mask(MASKS / f"{name}.png"), again)
+    for drawings, masks in PASSES.values():
+        again = rasterise(load_drawing(drawings / f"{name}.json"), WINDOWS[name], bands)
+        assert np.array_equal(read_mask(masks / f"{name}.png"), again)
 
 
 def test_readme_lists_what_the_masks_hold() -> None:
@@ -190,3 +205,29 @@ def test_agreement_of_two_passes() -> None:
     assert moved["clear"]["pixels"] == SIZE * SIZE - 10
     assert moved["confusion"][0][1] == moved["confusion"][1][0] == 40
     assert total([same, moved])["water"]["iou"] == pytest.approx((1600 + 1560) / (1600 + 1640))
+
+
+def test_sums_of_agreement_count_a_pixel_once() -> None:
+    first = np.full((SIZE, SIZE), WATER, np.uint8)
+    second = np.full_like(first, LAND)
+    overlapping = dict.fromkeys(("l7_hills", "l7_coast"), (first, second))
+    found = compared(overlapping)
+    rows, columns = SIZE - 96, SIZE - 93
+    assert alone(found["l7_coast"]) == (0, SIZE * SIZE, 0)
+    assert alone(found["all windows"]) == (0, 2 * SIZE * SIZE - rows * columns, 0)
+    assert alone(compared({"l7_coast": (first, second)})["all windows"]) == (0, SIZE * SIZE, 0)
+
+
+def test_agreement_is_that_of_the_committed_masks() -> None:
+    pairs = {}
+    for name in WINDOWS:
+        first, second = (read_mask(masks / f"{name}.png") for _, masks in PASSES.values())
+        pairs[name] = (first, second)
+    found = compared(pairs)
+    assert (TRUTH / "agreement.json").read_text() == lines_of(found)
+    page = (TRUTH / "AGREEMENT.md").read_text()
+    assert page.split("<!-- tables -->\n")[1].split(END)[0] == report(found)
+    everything = found["all windows"]
+    for text in (page, README.read_text()):
+        for one in (everything["water"], everything["away"], found["all with little water"]["water"]):
+            assert f"{one['iou']:.3f}" in text
