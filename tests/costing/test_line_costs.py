@@ -8,9 +8,9 @@ from tests.costing.networks import REFERENCES, Classifier, Recurrent
 from torch import nn
 
 import narrows
-from narrows.layers.line_coding import DPCM, ChannelCompressor, Quantiser
 from narrows.costing import field as field_room
 from narrows.errors import CaptureError
+from narrows.layers.line_coding import DPCM, ChannelCompressor, Quantiser
 
 
 @pytest.mark.parametrize(
