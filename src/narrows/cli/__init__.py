@@ -20,6 +20,7 @@ __all__ = ["main", "narrows"]
 _COMMANDS = {
     "water": ("narrows.cli.water", "water"),
     "run": ("narrows.cli.run", "run"),
+    "stream-camera": ("narrows.cli.stream_camera", "stream_camera"),
     "plan": ("narrows.cli.plan", "plan"),
     "cost": ("narrows.cli.cost", "cost"),
     "design": ("narrows.cli.design", "design"),
