@@ -121,7 +121,7 @@ def stream_camera(
         several = _several(images, raw)
         _check_output(output, height, several, overwrite)
         live = LiveStream(network, count, columns, height, memory=memory, strip=strip)
-        kind = stored or live.dtype.name
+        kind = stored or {"bool": "uint8", "float16": "float32"}.get(live.dtype.name, live.dtype.name)
         scale, back = _scalings(images.dtype.name, kind, unit)
         sink = _sink(stack, output, live, kind, suffix, planar, overwrite)
         pace = Pace()
@@ -183,7 +183,9 @@ def _open(source: str, taken: int | None, width: int | None, dtype: str, rows: i
         return open_frames(source, taken)
     if taken is None:
         raise InputError("the network doesn't tell how many channels it takes; give --channels")
-    return RawLines(sys.stdin.buffer, width or 0, taken, dtype, rows, planar=planar)
+    # Unbuffered: a thread that waits in a buffer of Python's would keep the process from ending.
+    stream = open(0, "rb", buffering=0, closefd=False)  # noqa: SIM115
+    return RawLines(stream, width or 0, taken, dtype, rows, planar=planar)
 
 
 def _several(images: FrameSource, raw: bool) -> bool:

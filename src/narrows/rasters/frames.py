@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 from queue import Queue
 from time import perf_counter
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -47,6 +47,12 @@ class FrameSource(Protocol):
     def arrived(self) -> float | None: ...
 
     def frames(self) -> Iterator[Frame]: ...
+
+
+class Unbuffered(Protocol):
+    """A stream of bytes: `readinto` fills a part of the buffer and says how much, 0 at the end."""
+
+    def readinto(self, buffer: memoryview, /) -> int | None: ...
 
 
 class _Fetched:
@@ -137,7 +143,7 @@ class RawLines:
     """Lines as a line-scan camera's driver pipes them: numbers in this machine's byte order, no header.
 
     Args:
-        stream: where they come from; read on a thread of its own, so that it is known when each one came.
+        stream: where they come from, unbuffered; read on a thread of its own, so that it is known when each one came.
         width, channels: of a line. Its values stand pixel by pixel, or with `planar` channel by channel.
         dtype: uint8, uint16 or float32.
         rows: lines of an image; None if all that come are one.
@@ -152,7 +158,7 @@ class RawLines:
 
     def __init__(
         self,
-        stream: BinaryIO,
+        stream: Unbuffered,
         width: int,
         channels: int,
         dtype: DTypeLike = "uint8",
@@ -220,7 +226,7 @@ class RawLines:
 
     def _read(self) -> None:
         try:
-            while line := self._stream.read(self._bytes):
+            while line := self._line():
                 if len(line) < self._bytes:
                     raise InputError(
                         f"{self._name} ended in the middle of line {self._lines + 1}: "
@@ -231,6 +237,14 @@ class RawLines:
             self._came.put(None)
         except BaseException as error:
             self._came.put(error)
+
+    def _line(self) -> bytes:
+        """The next line, shorter where the stream ends within it; a pipe gives it in pieces."""
+        line = bytearray(self._bytes)
+        rest = memoryview(line)
+        while rest and (count := self._stream.readinto(rest)):
+            rest = rest[count:]
+        return bytes(line[: self._bytes - len(rest)])
 
 
 def open_frames(path: str | os.PathLike[str], channels: int | None = None) -> FrameSource:

@@ -18,7 +18,7 @@ from math import gcd
 
 import torch
 
-from narrows.errors import NotStreamableError
+from narrows.errors import CaptureError, NotStreamableError
 from narrows.rowgraph.graph import Node, RowGraph
 from narrows.rowgraph.rows import RowNeed
 from narrows.streaming.executor import Executor
@@ -170,22 +170,19 @@ class Endless:
     Args:
         capture: the row graph at a number of rows.
         loop: of that network.
-        strip: rows of a step.
         executor: makes an executor of a graph that begins with these rows done, or None, and reads and emits by these
             functions.
 
     `run` yields (start, rows) of the only output.
     """
 
-    def __init__(self, capture: Capture, loop: Loop, strip: int, executor: Callable[..., Executor]):
+    def __init__(self, capture: Capture, loop: Loop, executor: Callable[..., Executor]):
         self.loop = loop
         self._capture = capture
-        self._strip = strip
         self._make = executor
         self._pending: deque[torch.Tensor] = deque()
         self._emitted: list[tuple[int, torch.Tensor]] = []
         self._input = loop.graph.inputs[0]
-        self._output = loop.graph.outputs[0]
         self._moved = [0] * len(loop.graph.nodes)
         self._executor = executor(loop.graph, None, self._read, self._emit)
 
@@ -193,7 +190,8 @@ class Endless:
         """Rows of the output as they are made, of an image whose rows, (1, C, 1, W) each, come one at a time.
 
         Raises:
-            NotStreamableError: no row came, or the network can't be run at the height that came.
+            NotStreamableError: no row came, or the network does something else at the height that came.
+            CaptureError: it can't be run at that height.
         """
         coming = iter(rows)
         self._moved = [0] * len(self._moved)
@@ -223,12 +221,16 @@ class Endless:
         height = executor.emitted[self._input] + len(self._pending)
         if not height:
             raise NotStreamableError("an image has at least one row, and none came")
-        graph = self._capture(height)
+        rows = height + self._moved[self._input]
+        try:
+            graph = self._capture(height)
+        except CaptureError as error:
+            raise CaptureError(f"the network can't be run on an image of {rows} rows: {error}") from error
         done = tuple(executor.emitted)
         if not same_above(self.loop.graph, graph, done):
-            rows = height + self._moved[self._input]
             raise NotStreamableError(f"the network does something else to an image of {rows} rows{_WITH_ROWS}")
         last = self._make(graph, done, self._read, self._emit)
+        executor.release()
         last.begin()
         last.take_over(executor)
         for events in last.residency.walk():
@@ -246,6 +248,16 @@ class Endless:
         made, self._emitted = self._emitted, []
         yield from made
 
+    @staticmethod
+    def more_bytes(loop: Loop, lines: int) -> int:
+        """Bytes that are held beside a plan that has line buffers of `lines` bytes: for a moment at the end of an
+        image these twice, and in the rehearsal its images.
+        """
+        given = loop.graph.nodes[loop.graph.inputs[0]]
+        made = loop.graph.nodes[loop.graph.outputs[0]]
+        rows = [node.nbytes + loop.shift[node.index] * node.row_bytes for node in (given, made, made, made)]
+        return lines + sum(rows)
+
     def rehearse(self) -> None:
         """Run on random rows, moved back and ended, and compare with a plain run.
 
@@ -256,8 +268,10 @@ class Endless:
         shape = list(graph.nodes[self._input].shape)
         shape[2] = graph.nodes[self._input].height + self.loop.shift[self._input]
         random = torch.Generator().manual_seed(0)
-        image = torch.rand(shape, generator=random).to(getattr(torch, graph.nodes[self._input].dtype))
-        streamed = torch.cat([rows.clone() for _, rows in self.run(image.split(1, 2))], 2)
+        dtype = getattr(torch, graph.nodes[self._input].dtype)
+        image = torch.rand(shape, generator=random, dtype=dtype).to(self._executor.device)
+        streamed = _joined([rows.clone() for _, rows in self.run(image.split(1, 2))])
+        self._executor.release()
         whole: list[torch.Tensor] = []
         plain = self._make(
             self._capture(shape[2]),
@@ -267,8 +281,14 @@ class Endless:
         )
         for _ in plain.ticks():
             pass
-        wanted = torch.cat(whole, 2)
-        most = float(wanted.abs().max()) if wanted.is_floating_point() else 0.0
-        bound = _TOLERANCE.get(wanted.dtype, 1e-4) * most
-        if streamed.shape != wanted.shape or float((streamed.double() - wanted.double()).abs().max()) > bound:
+        wanted = _joined(whole)
+        bound = _TOLERANCE.get(wanted.dtype, 1e-4) * float(wanted.abs().max()) if wanted.is_floating_point() else 0.0
+        if streamed.shape != wanted.shape or float(streamed.sub_(wanted).abs_().max()) > bound:
             raise NotStreamableError(f"{_SAME}; in this one something depends on where a row lies{_WITH_ROWS}")
+
+
+def _joined(parts: list[torch.Tensor]) -> torch.Tensor:
+    """The rows of an output, as numbers that can be subtracted; what is no number is taken for 0."""
+    joined = torch.cat(parts, 2)
+    parts.clear()
+    return joined.nan_to_num_() if joined.is_floating_point() else joined.to(torch.int64)

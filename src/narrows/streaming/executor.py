@@ -69,6 +69,11 @@ class Executor:
         self._passing: dict[int, tuple[int, torch.Tensor]] = {}
 
     @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._device
+
+    @property
     def ledger(self) -> Ledger:
         """What was held."""
         return self.books.ledger
@@ -87,7 +92,7 @@ class Executor:
         self._state.clear()
         self._passing.clear()
         with torch.no_grad():
-            if not self._lines and not self._prepared and not self._whole:
+            if not self._prepared and not self._whole:
                 self.books.open()
                 map_large_blocks()
                 self._make_constants()
@@ -99,6 +104,11 @@ class Executor:
         with torch.no_grad():
             for event in events:
                 self._make(event)
+
+    def release(self) -> None:
+        """Let go of what is packed; `begin` packs it again."""
+        self._prepared.clear()
+        self._whole.clear()
 
     def move_back(self, rows: Sequence[int]) -> None:
         """Call each node's row r + rows[node] row r from now on, between two ticks."""

@@ -71,7 +71,11 @@ class LiveStream:
         self._mapped = MappedWeights(graph)
         process = resident_now()
         budget = parse_bytes(memory) if memory is not None else process + free_memory() // 4
-        self.plan: Plan = make_plan(graph, process=process, memory=budget, strip=strip)
+        beside = 0
+        if loop is not None:
+            ledger = make_plan(graph, process=process, strip=strip).ledger
+            beside = Endless.more_bytes(loop, sum(entry.bytes for entry in ledger if entry.kind == "line buffer"))
+        self.plan: Plan = make_plan(graph, process=process, outside=beside, memory=budget, strip=strip)
         source, made = graph.nodes[graph.inputs[0]], graph.nodes[graph.outputs[0]]
         self._made = (made.height, source.height)
         self.shape = (made.shape[1], made.height if height is not None else None, made.shape[3])
@@ -82,7 +86,7 @@ class LiveStream:
         self._endless: Endless | None = None
         self._executor: Executor | None = None
         if loop is not None:
-            self._endless = Endless(self._captured, loop, strip, self._executor_of)
+            self._endless = Endless(self._captured, loop, self._executor_of)
             self._endless.rehearse()
         else:
             self._executor = self._executor_of(
@@ -106,6 +110,7 @@ class LiveStream:
 
         Raises:
             InputError: a row has another shape, they end early, or (with `height` None) none comes.
+            CaptureError: with `height` None, the network can't be run on as many rows as came.
         """
         self._taken = 0
         self._coming = map(self._as_tensor, rows)
