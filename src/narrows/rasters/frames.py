@@ -144,7 +144,8 @@ class RawLines:
 
     Args:
         stream: where they come from, unbuffered; read on a thread of its own, so that it is known when each one came.
-        width, channels: of a line. Its values stand pixel by pixel, or with `planar` channel by channel.
+        width: pixels of a line.
+        channels: of each. Values stand pixel by pixel, or with `planar` channel by channel.
         dtype: uint8, uint16 or float32.
         rows: lines of an image; None if all that come are one.
         name: of the stream, for messages.

@@ -28,7 +28,8 @@ class LiveStream:
 
     Args:
         model: as `narrows.stream` takes it; of one input and one output, both images.
-        channels, width: of each row that comes.
+        channels: of each row that comes.
+        width: of each row that comes.
         height: rows of each image; None where an image ends when its rows end. Memory and the time for a row then
             don't depend on how many come.
         memory: budget for the whole process, in bytes or as ``"600MB"``; by default what it holds plus a quarter of
@@ -106,7 +107,7 @@ class LiveStream:
                 needs no more are not taken.
 
         Yields:
-            (start, rows): rows (channels, n, width) of the output from row `start` on, as soon as they are made.
+            The number of a row of the output and the rows from there on, (channels, n, width), as soon as made.
 
         Raises:
             InputError: a row has another shape, they end early, or (with `height` None) none comes.
