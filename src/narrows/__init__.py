@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from narrows.guidelines.core.finding import CheckReport
     from narrows.layers.conversion import fir_to_iir
     from narrows.networks.with_attention import with_attention
+    from narrows.streaming.live import LiveStream
     from narrows.streaming.plan import Plan
     from narrows.streaming.stream import plan, stream, stream_rows
 
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 __all__ = [
     "CheckReport",
     "CostReport",
+    "LiveStream",
     "Plan",
     "check",
     "cost",
@@ -32,6 +34,7 @@ __all__ = [
 _HOMES = {
     "CheckReport": "narrows.guidelines.core.finding",
     "CostReport": "narrows.costing.report",
+    "LiveStream": "narrows.streaming.live",
     "Plan": "narrows.streaming.plan",
     "check": "narrows.guidelines.checking",
     "cost": "narrows.costing.cost",

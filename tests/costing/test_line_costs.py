@@ -10,7 +10,9 @@ from torch import nn
 import narrows
 from narrows.costing import field as field_room
 from narrows.errors import CaptureError
+from narrows.layers.fir_iir import ResidualSeparable, SeparableFIRIIR
 from narrows.layers.line_coding import DPCM, ChannelCompressor, Quantiser
+from narrows.layers.vertical_iir import VerticalIIR
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,34 @@ def test_lines_that_one_operator_keeps(layer, lines, delay):
     assert report.totals["delay_rows"] == delay
     assert report.totals["line_buffer_bytes"] == -(-lines * 3 * 12 * 6 // 8)
     assert report.totals["skip_line_bytes"] == 0
+
+
+@pytest.mark.parametrize("order", [1, 2])
+@pytest.mark.parametrize("delay", [0, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_recursive_filter_keeps_its_order_in_rows_and_waits_for_its_delay(order, delay, dtype):
+    report = narrows.cost(VerticalIIR(4, order, delay=delay).to(dtype).eval(), 32, 10, channels=4, bits=6)
+    assert report.lines.buffers == ()
+    assert report.totals["delay_rows"] == delay + 1
+    assert report.totals["line_buffer_bytes"] == -(-order * 4 * 10 * 6 // 8)
+    assert report.totals["skip_line_bytes"] == 0
+    assert report.totals["macs"] == 4 * (32 + delay) * 10 * (2 * order + 1)
+
+
+def test_recursive_layers_in_a_row_each_keep_their_own_state():
+    report = narrows.cost(nn.Sequential(*(SeparableFIRIIR(4, 4) for _ in range(3))).eval(), 32, 10, channels=4, bits=8)
+    assert report.totals["line_buffer_bytes"] == 3 * 4 * 10
+    assert report.totals["delay_rows"] == 1
+
+
+def test_look_ahead_makes_a_skip_wait():
+    """Two filters, each waiting for 2 rows: the image waits 4, beside a row of state for each."""
+    report = narrows.cost(ResidualSeparable.fir_iir(4, delay=2).eval(), 32, 10, channels=4, bits=8)
+    (image,) = report.lines.buffers
+    assert (image.lines, image.window, image.waiting) == (4, 0, 4)
+    assert report.totals["skip_line_bytes"] == 4 * 4 * 10
+    assert report.totals["line_buffer_bytes"] == (4 + 2) * 4 * 10
+    assert report.totals["delay_rows"] == 5
 
 
 class Residual(nn.Module):

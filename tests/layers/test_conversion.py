@@ -218,3 +218,16 @@ def test_float32_and_training_mode_are_kept():
 def test_bad_arguments(call, said):
     with pytest.raises(ValueError, match=said):
         call()
+
+
+def test_each_layer_may_have_a_delay_of_its_own():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(2, 2, 3, padding=1), nn.ReLU(), nn.Conv2d(2, 2, 3, padding=1)).eval()
+    found = narrows.fir_to_iir(model, delay={"2": 1})
+    whole = narrows.fir_to_iir(model)
+    assert [layer.waits[1] for layer in found.layers] == [0, whole.layers[1].waits[1]]
+    assert found.layers[0].error == whole.layers[0].by_delay[0]
+    with pytest.raises(ValueError, match=r"no convolution to convert called '3'"):
+        narrows.fir_to_iir(model, delay={"3": 1})
+    with pytest.raises(ValueError, match="not -1"):
+        narrows.fir_to_iir(model, delay={"2": -1})

@@ -21,6 +21,7 @@ _COMMANDS = {
     "water": ("narrows.cli.water", "water"),
     "run": ("narrows.cli.run", "run"),
     "enhance": ("narrows.cli.enhance", "enhance"),
+    "stream-camera": ("narrows.cli.stream_camera", "stream_camera"),
     "plan": ("narrows.cli.plan", "plan"),
     "cost": ("narrows.cli.cost", "cost"),
     "design": ("narrows.cli.design", "design"),

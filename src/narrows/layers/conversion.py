@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -155,7 +155,7 @@ class Conversion:
 
 def fir_to_iir(
     module: nn.Module,
-    delay: int | None = None,
+    delay: int | Mapping[str, int] | None = None,
     order: int = 1,
     *,
     images: Iterable[Tensor] | None = None,
@@ -178,7 +178,8 @@ def fir_to_iir(
     Args:
         module: in training or eval mode; a copy is converted.
         delay: rows below that each layer may wait for; k // 2 (for a symmetric kernel, all that it waits for now) if
-            None. Of the delays allowed each layer takes that of the least error.
+            None; or for each layer by its path, those not named waiting for none. Of the delays allowed each layer
+            takes that of the least error.
         order: 1 or 2 rows of state for each input channel.
         images: (N, C, H, W) each, for fine-tuning; taken in turns.
         steps: of fine-tuning with Adam.
@@ -190,8 +191,10 @@ def fir_to_iir(
     Raises:
         ValueError: nothing could be converted, or an argument is out of its range.
     """
-    if delay is not None and delay < 0:
-        raise ValueError(f"the delay is a number of rows, not {delay}")
+    given = {} if delay is None else dict(delay) if isinstance(delay, Mapping) else {"": delay}
+    for rows in given.values():
+        if rows < 0:
+            raise ValueError(f"the delay is a number of rows, not {rows}")
     if order not in (1, 2):
         raise ValueError(f"the order is 1 or 2, not {order}")
     converted = copy.deepcopy(module)
@@ -208,12 +211,15 @@ def fir_to_iir(
         assert isinstance(child, nn.Conv2d)
         own = max(child.kernel_size[0] - 1 - _padding(child)[0], 0)
         fits = [_fit_at(child, order, waits) for waits in range(own + 1)]
-        allowed = range(min(own if delay is None else delay, own) + 1)
+        most = own if delay is None else given.pop(path, 0) if isinstance(delay, Mapping) else delay
+        allowed = range(min(most, own) + 1)
         best = min(allowed, key=lambda waits: fits[waits].error)
         made[id(child)] = RecursiveConv2d(child, fits[best], order, best)
         errors = tuple(found.error for found in fits)
         rows = child.kernel_size[0]
         layers.append(LayerFit(path or "(itself)", rows, (rows - 1, order), (own, best), errors[best], errors))
+    if isinstance(delay, Mapping) and given:
+        raise ValueError(f"there is no convolution to convert called {', '.join(map(repr, given))}")
     if not layers:
         reasons = "; ".join(f"{path}: {reason}" for path, reason in left) or "no Conv2d has two rows or more"
         raise ValueError(f"there is nothing to convert: {reasons}")

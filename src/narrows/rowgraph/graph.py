@@ -128,6 +128,8 @@ class RowGraph:
         outputs: indices of the nodes that are its outputs, flattened; `structure` puts them together again.
         constants: for nodes that are weights, buffers or other constants, their tensor.
         constant_bytes: bytes of these, each storage once.
+        lingers: rows of an input that are kept longer than its need says, by (reader, position): where the image may
+            end at any row, what a padding would then need of it.
     """
 
     nodes: tuple[Node, ...]
@@ -135,6 +137,7 @@ class RowGraph:
     outputs: tuple[int, ...]
     constants: Mapping[int, Any] = field(default_factory=dict, repr=False, compare=False)
     constant_bytes: int = 0
+    lingers: Mapping[tuple[int, int], int] = field(default_factory=dict)
     structure: Any = field(default=None, repr=False, compare=False)
     input_structure: Any = field(default=None, repr=False, compare=False)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -37,6 +37,7 @@ class Executor:
         device: where to compute.
         headroom: keeps the process within the plan.
         mapped: weights that may leave memory once they are packed.
+        done: rows that each node has made elsewhere; none if None (see `take_over`).
     """
 
     def __init__(
@@ -48,10 +49,11 @@ class Executor:
         device: torch.device,
         headroom: Headroom | None = None,
         mapped: MappedWeights | None = None,
+        done: Sequence[int] | None = None,
     ):
         self.graph = graph
         self.schedule = Schedule(graph, strip)
-        self.residency = Residency(graph, self.schedule)
+        self.residency = Residency(graph, self.schedule, done=done)
         self.books = Books(graph, self.residency)
         self.emitted = [0] * len(graph.nodes)
         self._read = read
@@ -67,24 +69,62 @@ class Executor:
         self._passing: dict[int, tuple[int, torch.Tensor]] = {}
 
     @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._device
+
+    @property
     def ledger(self) -> Ledger:
         """What was held."""
         return self.books.ledger
 
     def ticks(self) -> Iterator[int]:
         """Make every row; yields after each tick the rows of the reference height that stand."""
-        with torch.no_grad():
-            self.books.open()
-            map_large_blocks()
-            self._make_constants()
-            for index, rows in self.residency.capacity.items():
-                self._lines[index] = LineBuffer(self.graph.nodes[index], rows, self._device)
+        self.begin()
         with steady_heap():
             for tick, events in enumerate(self.residency.walk(), start=1):
-                with torch.no_grad():
-                    for event in events:
-                        self._make(event)
+                self.make(events)
                 yield max(min(tick * self.schedule.strip - self.schedule.lead, self.schedule.height), 0)
+
+    def begin(self) -> None:
+        """Be ready for the first tick of an image; what was packed for one before it serves again."""
+        self.emitted = list(self.residency.start)
+        self._state.clear()
+        self._passing.clear()
+        with torch.no_grad():
+            if not self._prepared and not self._whole:
+                self.books.open()
+                map_large_blocks()
+                self._make_constants()
+            for index, rows in self.residency.capacity.items():
+                self._lines[index] = LineBuffer(self.graph.nodes[index], rows, self._device)
+
+    def make(self, events: Iterable[Make]) -> None:
+        """Carry out the events of one tick."""
+        with torch.no_grad():
+            for event in events:
+                self._make(event)
+
+    def release(self) -> None:
+        """Let go of what is packed; `begin` packs it again."""
+        self._prepared.clear()
+        self._whole.clear()
+
+    def move_back(self, rows: Sequence[int]) -> None:
+        """Call each node's row r + rows[node] row r from now on, between two ticks."""
+        for index, shift in enumerate(rows):
+            self.emitted[index] -= shift
+            if index in self._lines:
+                self._lines[index].move_back(shift)
+
+    def take_over(self, other: Executor) -> None:
+        """Go on, after `begin`, where `other` stands between two ticks: the same network at another height."""
+        self._state = other._state
+        for index, lines in self._lines.items():
+            kept, done = self.residency.kept(self.emitted)[index], self.emitted[index]
+            lines.start_at(kept)
+            if kept < done:
+                lines.append(other._lines[index].window(kept, done), kept)
 
     def _make_constants(self) -> None:
         """Values without rows, each made when an operator first prepares it and dropped when none needs it more."""

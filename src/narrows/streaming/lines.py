@@ -66,6 +66,15 @@ class LineBuffer:
         paste(self.memory, self.axis, self.stop - self.origin, rows)
         self.stop += count
 
+    def start_at(self, row: int) -> None:
+        """Hold nothing, and take row `row` next."""
+        self.origin = self.stop = row
+
+    def move_back(self, rows: int) -> None:
+        """Call row r + rows row r from now on."""
+        self.origin -= rows
+        self.stop -= rows
+
     def window(self, start: int, stop: int) -> torch.Tensor:
         """Rows [start, stop), a view."""
         return cut(self.memory, self.axis, start - self.origin, stop - self.origin)

@@ -6,7 +6,7 @@ up the bytes of these events; the executor carries them out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -42,6 +42,9 @@ class Make:
 class Residency:
     """Where each value of a row graph lives while a schedule runs.
 
+    Args:
+        done: rows that each node has made when the run begins; none if None.
+
     Attributes:
         capacity: for each node whose rows are kept between ticks, the rows its line buffer must hold.
         owner: for each other node with rows, the node whose memory its strips use: itself, or the input that it views
@@ -52,9 +55,10 @@ class Residency:
         Exceeded: the line buffers alone take more than `most` bytes.
     """
 
-    def __init__(self, graph: RowGraph, schedule: Schedule, most: float = inf):
+    def __init__(self, graph: RowGraph, schedule: Schedule, most: float = inf, done: Sequence[int] | None = None):
         self.graph = graph
         self.schedule = schedule
+        self.start = tuple(done) if done is not None else (0,) * len(graph.nodes)
         self.capacity = self._line_buffers(most)
         self._consumers = graph.consumers()
         self.owner, self._overwrites = self._owners()
@@ -65,11 +69,11 @@ class Residency:
 
     def _line_buffers(self, most: float) -> dict[int, int]:
         """Rows are kept when some reader of a value has not used all of them by the end of a tick."""
-        done = [0] * len(self.graph.nodes)
-        kept = [0] * len(self.graph.nodes)
-        capacity: set[int] = set()
-        held: dict[int, int] = {}
-        for steps in self.schedule.steps():
+        done = list(self.start)
+        kept = self.kept(done)
+        capacity = {index for index, made in enumerate(done) if kept[index] < made}
+        held = {index: done[index] - kept[index] for index in capacity}
+        for steps in self.schedule.steps(done):
             grown = False
             for step in steps:
                 rows = step.stop - kept[step.node]
@@ -117,11 +121,19 @@ class Residency:
             index = self.owner[index]
         return index
 
-    def walk(self) -> Iterator[list[Make]]:
-        """The events of each tick, in order."""
-        done = [0] * len(self.graph.nodes)
+    def kept(self, done: Sequence[int]) -> list[int]:
+        """For each node the first row that a reader still needs when each has made its `done` rows."""
         kept = [0] * len(self.graph.nodes)
-        for steps in self.schedule.steps():
+        for node in self.schedule.rowed:
+            if done[node.index]:
+                kept[node.index] = self.schedule.kept_from(node, done)
+        return kept
+
+    def walk(self, done: Sequence[int] | None = None, after: int = 0) -> Iterator[list[Make]]:
+        """The events of each tick, in order; `done` and `after` as `Schedule.steps` takes them."""
+        done = list(done if done is not None else self.start)
+        kept = self.kept(done)
+        for steps in self.schedule.steps(done, after):
             made = {step.node for step in steps}
             last_this_tick: dict[int, int] = {}
             for step in steps:

@@ -10,7 +10,7 @@ ticks count up from below zero, so that the layers fill by one strip at a time a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from narrows.rowgraph.graph import Node, RowGraph
@@ -52,6 +52,9 @@ class Schedule:
             ]
             for node in graph.nodes
         ]
+        self._lingers = {
+            (graph.nodes[reader].inputs[position], reader): rows for (reader, position), rows in graph.lingers.items()
+        }
         self._outputs = frozenset(graph.outputs)
         ends = [graph.nodes[i] for i in (*graph.inputs, *graph.outputs) if graph.nodes[i].rows]
         self.height = max((node.height for node in ends), default=0)
@@ -92,10 +95,15 @@ class Schedule:
     def _targets_for(self, outputs: dict[int, int]) -> dict[int, int]:
         return {index: max(rows, 0) for index, rows in self._virtual(outputs).items()}
 
-    def steps(self) -> Iterator[list[Step]]:
-        """The steps of each tick, in an order in which inputs come first. Each row of each node comes exactly once."""
-        done = [0] * len(self.graph.nodes)
-        for tick in range(1, self.ticks + 1):
+    def steps(self, done: Sequence[int] | None = None, after: int = 0) -> Iterator[list[Step]]:
+        """The steps of each tick, in an order in which inputs come first. Each row of each node comes exactly once.
+
+        Args:
+            done: rows that each node has made already; none if None.
+            after: the first tick is the one after this.
+        """
+        done = list(done) if done is not None else [0] * len(self.graph.nodes)
+        for tick in range(after + 1, self.ticks + 1):
             progress = min(tick * self.strip - self.lead, self.height)
             targets = self._targets_for(self._outputs_at(progress))
             steps = []
@@ -108,11 +116,11 @@ class Schedule:
                     done[node.index] = target
             yield steps
 
-    def kept_from(self, node: Node, done: list[int]) -> int:
+    def kept_from(self, node: Node, done: Sequence[int]) -> int:
         """The first row of `node` that a reader still needs when each node has made its `done` rows."""
         keep = done[node.index]
         for reader, need, height in self._readers[node.index]:
             rows = done[reader]
-            if rows < height and (first := need.first(rows)) < keep:
-                keep = first
+            if rows < height:
+                keep = min(keep, max(need.first(rows) - self._lingers.get((node.index, reader), 0), 0))
         return keep
