@@ -104,3 +104,27 @@ def test_calls_of_a_network(saved: bool, tmp_path: Path) -> None:
         ("softplus", "tail.1", last),
         ("sin", "", last),
     ]
+
+
+def shifted(x: Tensor) -> Tensor:
+    return x.cos() + 1
+
+
+class Helped(nn.Module):
+    def sharpened(self, x: Tensor) -> Tensor:
+        y = shifted(x)
+        return y.tanh()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.sharpened(x).exp()
+
+
+def test_calls_of_helpers_stand_where_the_helper_makes_them() -> None:
+    program = export_at(Helped().eval(), (torch.zeros(1, 3, 4, 5),), {})
+    found = {n.operator: n.source for n in capture(program).nodes if n.rows and n.operator != "input"}
+    assert found == {
+        "cos": line_of("return x.cos() + 1"),
+        "add": line_of("return x.cos() + 1"),
+        "tanh": line_of("return y.tanh()"),
+        "exp": line_of("return self.sharpened(x).exp()"),
+    }

@@ -23,7 +23,7 @@ from narrows.rowgraph.composites import taken_apart
 from narrows.rowgraph.fold import Fold, find_folds, folded_constants
 from narrows.rowgraph.graph import Node, RowGraph
 from narrows.rowgraph.positions import Positions
-from narrows.rowgraph.provenance import module_path, source_line
+from narrows.rowgraph.provenance import lines_of_helpers, module_path, source_line
 from narrows.rowgraph.registry import Call, Operator, Refusal, Value, lookup, macs_of
 from narrows.rowgraph.rows import Axis
 
@@ -52,7 +52,7 @@ def export_at(model: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, 
     if model.training:
         raise CaptureError("the network is in training mode; call model.eval() first")
     try:
-        with torch.no_grad(), warnings.catch_warnings():
+        with torch.no_grad(), warnings.catch_warnings(), lines_of_helpers():
             warnings.simplefilter("ignore")
             return torch.export.export(model, tuple(args), dict(kwargs), strict=False)
     except Exception as error:

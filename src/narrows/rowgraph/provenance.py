@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from traceback import StackSummary
+from unittest.mock import patch
 
 import torch
+from torch.fx.proxy import TracerBase
 
-__all__ = ["module_path", "source_line"]
+__all__ = ["lines_of_helpers", "module_path", "source_line"]
 
 _TORCH = os.path.dirname(os.path.abspath(torch.__file__)) + os.sep
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
@@ -29,3 +34,23 @@ def source_line(fx: torch.fx.Node) -> str | None:
         if not os.path.abspath(path).startswith(_TORCH):
             return f"{os.path.basename(path)}:{line}"
     return None
+
+
+@contextmanager
+def lines_of_helpers() -> Iterator[None]:
+    """While a network is exported, record the lines of functions and methods that its ``forward`` calls, too.
+
+    PyTorch itself keeps the lines of methods called ``forward`` alone, so that whatever a helper does would be said to
+    stand where the helper is called. Where this version of PyTorch filters lines in another way, nothing is changed.
+    """
+
+    def outside_torch(_: TracerBase, summary: StackSummary) -> StackSummary:
+        names = [frame.name for frame in summary]
+        inside = summary[names.index("forward") :] if "forward" in names else []
+        return StackSummary.from_list([frame for frame in inside if not frame.filename.startswith(_TORCH)])
+
+    if not hasattr(TracerBase, "_filter_traceback_frames"):
+        yield
+        return
+    with patch.object(TracerBase, "_filter_traceback_frames", outside_torch):
+        yield
