@@ -1,8 +1,9 @@
 """An imaging core whose line buffers hold whole numbers of so many bits, to score it as hardware would keep it.
 
 What is rounded is what waits from one row to the next: lines of the image, the state of recursive filters (before the
-next row reads it), the lines that a vertical convolution reads, and the row of a coarser scale that is used for two. Everything else stays in float32. Each channel has a range of its own, found on training images with a quarter to
-spare; beyond it, values saturate.
+next row reads it), the lines that a vertical convolution reads, and the row of a coarser scale that is used for two.
+Everything else stays in float32. Each channel has a range of its own, found on training images with a quarter to spare;
+beyond it, values saturate.
 """
 
 from __future__ import annotations

@@ -209,7 +209,7 @@ def main() -> None:
     parser.add_argument("what", choices=("train", "collect", "list"))
     parser.add_argument("--runs", type=Path, default=Path("runs/curve"))
     parser.add_argument("--leaves", type=Path, help="file in which training images are kept")
-    parser.add_argument("--bits", type=int, default=12, help="of a value in a line")
+    parser.add_argument("--bits", type=int, default=8, help="of a value in a line")
     parser.add_argument("--limit", type=int, default=1000, help="only the first so many points")
     given = parser.parse_args()
     if given.what == "list":
