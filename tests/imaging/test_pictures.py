@@ -103,6 +103,7 @@ def test_a_jpeg(tmp_path: Path, options: dict[str, bool]) -> None:
     with Picture(path) as picture:
         assert picture.decoder_bytes == (64 * 48 * 3 * 2 if options else 0)
         with PictureSink(tmp_path / "out.jpg", picture, 3) as sink:
+            assert sink.encoder_bytes == 64 * 48 * 3
             sink.write(0, values)
     with Image.open(tmp_path / "out.jpg") as image:
         assert np.abs(np.asarray(image).astype(int) - smooth).mean() < 3

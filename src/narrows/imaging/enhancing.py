@@ -105,7 +105,8 @@ def enhance(
         stack.enter_context(raster_environment(cache))
         if missing:
             given[missing[0]] = _estimated_sigma(fault, picture)
-        held = cache + sink.resident_bytes + readers * picture.decoder_bytes + picture.working_bytes
+        held = cache + sink.resident_bytes + sink.encoder_bytes
+        held += readers * picture.decoder_bytes + picture.working_bytes
         stream(core, _Planes(picture, fault, given, held), _Repaired(sink, picture, fault, channels), memory=memory,
                strip=strip, progress=progress)  # fmt: skip
         depth = 8 if format_of(output) == "JPEG" else picture.depth

@@ -221,6 +221,11 @@ class PictureSink(StagedSink):
             raise OutputError(f"{path}: JPEG has no alpha, which {like.path.name} has; name a .png or .tif")
         if self._driver == "JPEG" and max(like.height, like.width) > 65500:
             raise OutputError(f"{path}: JPEG holds 65,500 rows and columns at most; name a .png or .tif")
+        self._coefficient_bytes = 0
+        if self._driver == "JPEG":
+            # Each plane goes in squares of 16 pixels.
+            squares = -(-like.height // 16) * -(-like.width // 16)
+            self._coefficient_bytes = squares * 256 * (3 if channels == 3 else 2)
         count = channels + (self._alpha is not None)
         size = like.width * like.height * count * self._dtype.itemsize
         check_room(path, size if self._driver == "GTiff" else 2 * size)
@@ -248,6 +253,13 @@ class PictureSink(StagedSink):
     def cache_bytes(self) -> int:
         """Bytes of GDAL's cache for a row of tiles."""
         return self.resident_bytes + _BLOCK * _BLOCK * 16
+
+    @property
+    def encoder_bytes(self) -> int:
+        """Bytes that the encoder holds at the end: of a JPEG every coefficient, in 16 bits and for two of its three
+        colours at half the size, for GDAL has the code table fitted to the image.
+        """
+        return self._coefficient_bytes
 
     def write(self, start: int, rows: NDArray[Any]) -> None:
         """Take rows (channels, n, width) of display values; what is below 0 or above 1 is clipped. Give few at a time:

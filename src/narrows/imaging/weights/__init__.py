@@ -44,8 +44,8 @@ def load(task: str, path: Path | None = None) -> nn.Module:
     """
     if path is None:
         if task not in available():
-            shipped = ", ".join(available()) or "no task"
-            raise InputError(f"no weights for {task} come with narrows, only for {shipped}; name a file with --weights")
+            shipped = f"only for {', '.join(available())}" if available() else "nor for another task"
+            raise InputError(f"no weights for {task} come with narrows, {shipped}; name a file with --weights")
         path = Path(__file__).parent / f"{task}.safetensors"
     core = _made(path, task)
     from narrows.training.loading import load_weights
