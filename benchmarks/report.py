@@ -86,7 +86,7 @@ COLUMNS = {
     "fir_to_iir_kernels": ["kernel", "order", "lines", "delay_0", "delay_1", "delay_2", "delay_3"],
     "enhance_memory": ["file", "budget", "measured_max_MB", "said"],
     "imaging_curve": [
-        *("vertical", "filter", "states", "look_ahead", "delay", "Mbit", "psnr", "psnr_float", "ssim"),
+        *("vertical", "filter", "states", "seed", "look_ahead", "delay", "Mbit", "psnr", "psnr_float", "ssim"),
         *("macs_a_pixel", "parameters"),
     ],
     "imaging_peers": ["task", "test", "peer", "psnr", "ssim"],
