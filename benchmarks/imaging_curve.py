@@ -28,6 +28,7 @@ HEIGHT, COLUMNS = 64, 1920
 FIGURE = Path(__file__).resolve().parents[1] / "docs" / "figures" / "imaging_curve.svg"
 # With 12 and 24 states the recursive core keeps a quarter of its twin's bits, the lines of the image included.
 FULL, HALF, QUARTER, DOUBLE, LESS = (16, 32), (8, 16), (4, 8), (32, 64), (12, 24)
+SEEDS = (4, 5)
 BASE: dict[str, Any] = {"widths": (16, 32), "blocks": (1, 3), "stem": 32, "fold": 2}
 
 
@@ -35,13 +36,14 @@ def _point(vertical: str, look_ahead: int = 0, states: tuple[int, int] = FULL, *
     return {**BASE, "vertical": vertical, "look_ahead": look_ahead, "states": states, **more}
 
 
-def points() -> dict[str, dict[str, Any]]:
-    """Every point by name: the core's arguments. The most telling first."""
-    found: dict[str, dict[str, Any]] = {}
+def points() -> dict[str, tuple[dict[str, Any], int]]:
+    """Every point by name: the core's arguments, and the training's seed. The most telling first."""
+    found: dict[str, tuple[dict[str, Any], int]] = {}
 
-    def add(vertical: str, look_ahead: int, states: tuple[int, int] = FULL, **more: Any) -> None:
+    def add(vertical: str, look_ahead: int, states: tuple[int, int] = FULL, seed: int = SEEDS[0], **more: Any) -> None:
         name = f"{vertical}_d{look_ahead}_s{states[0]}" + "".join(f"_{k}{v}" for k, v in more.items())
-        found[name.replace("_gatedTrue", "_gated").replace(" ", "")] = _point(vertical, look_ahead, states, **more)
+        name = name.replace("_gatedTrue", "_gated") + (f"_seed{seed}" if seed != SEEDS[0] else "")
+        found[name] = (_point(vertical, look_ahead, states, **more), seed)
 
     for look_ahead in (4, 0):
         add("iir", look_ahead)
@@ -56,6 +58,17 @@ def points() -> dict[str, dict[str, Any]]:
         add("iir", look_ahead, DOUBLE)
     add("iir", 8)
     add("causal", 8)
+    # How far apart two trainings of one point come out.
+    for seed in SEEDS[1:]:
+        for look_ahead in (4, 0):
+            add("iir", look_ahead, seed=seed)
+            add("causal", look_ahead, QUARTER, seed=seed)
+    for look_ahead in (4, 0):
+        add("iir", look_ahead, QUARTER)
+    for seed in SEEDS[1:]:
+        for look_ahead in (4, 0):
+            add("causal", look_ahead, seed=seed)
+            add("iir", look_ahead, LESS, seed=seed)
     add("iir", 4, order=2)
     add("iir", 0, order=2)
     for look_ahead in (2, 1):
@@ -77,7 +90,7 @@ def points() -> dict[str, dict[str, Any]]:
 def train(runs: Path, leaves: Path | None, limit: int) -> None:
     """Train the points that have no result yet, one after the other."""
     runs.mkdir(parents=True, exist_ok=True)
-    for name, core in list(points().items())[:limit]:
+    for name, (core, seed) in list(points().items())[:limit]:
         folder = runs / name
         folder.mkdir(exist_ok=True)
         with (folder / "lock").open("w") as lock:
@@ -88,7 +101,7 @@ def train(runs: Path, leaves: Path | None, limit: int) -> None:
             if (folder / "result.json").exists():
                 continue
             command = [sys.executable, "-m", "narrows.imaging.recipes.curve", "--out", str(folder)]
-            command += ["--core", json.dumps(core)]
+            command += ["--core", json.dumps(core), "--seed", str(seed)]
             command += ["--leaves", str(leaves)] if leaves is not None else []
             with (folder / "log").open("a") as log:
                 subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=True, env={**os.environ})
@@ -106,7 +119,7 @@ def collect(runs: Path, bits: int) -> list[dict[str, Any]]:
     images, _ = noisy(clean, torch.Generator().manual_seed(0))
     spoilt = [case for case in cases("denoise") if case.test == "sigma 25"]
     rows = []
-    for name, arguments in points().items():
+    for name, (arguments, seed) in points().items():
         folder = runs / name
         if not (folder / "result.json").exists():
             continue
@@ -125,6 +138,7 @@ def collect(runs: Path, bits: int) -> list[dict[str, Any]]:
                 "gated": arguments.get("gated", False),
                 "order": arguments.get("order", 1),
                 "states": list(arguments["states"]),
+                "seed": seed,
                 "filter": _filter(arguments),
                 "look_ahead": arguments["look_ahead"],
                 "delay": lines.delay - 1,
@@ -209,7 +223,7 @@ def main() -> None:
     parser.add_argument("what", choices=("train", "collect", "list"))
     parser.add_argument("--runs", type=Path, default=Path("runs/curve"))
     parser.add_argument("--leaves", type=Path, help="file in which training images are kept")
-    parser.add_argument("--bits", type=int, default=12, help="of a value in a line")
+    parser.add_argument("--bits", type=int, default=8, help="of a value in a line")
     parser.add_argument("--limit", type=int, default=1000, help="only the first so many points")
     given = parser.parse_args()
     if given.what == "list":

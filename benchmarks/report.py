@@ -102,7 +102,7 @@ COLUMNS = {
     ],
     "enhance_memory": ["file", "budget", "measured_max_MB", "said"],
     "imaging_curve": [
-        *("vertical", "filter", "states", "look_ahead", "delay", "Mbit", "psnr", "psnr_float", "ssim"),
+        *("vertical", "filter", "states", "seed", "look_ahead", "delay", "Mbit", "psnr", "psnr_float", "ssim"),
         *("macs_a_pixel", "parameters"),
     ],
     "imaging_peers": ["task", "test", "peer", "psnr", "ssim"],

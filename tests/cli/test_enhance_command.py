@@ -212,8 +212,10 @@ def test_weights_tell_what_they_are_for(tmp_path: Path) -> None:
         assert result.exit_code == 2
         assert words in result.stderr
     missing = [task for task in TASKS if task not in weights.available()]
+    picture(tmp_path / "colour.png", 3)
     for task in missing[:1]:
-        result = call(tmp_path / "grey.png", "-o", tmp_path / "o.png", "--task", task, *options(TOLD[task]))
+        image = tmp_path / ("grey.png" if TASKS[task].takes == 1 else "colour.png")
+        result = call(image, "-o", tmp_path / "o.png", "--task", task, *options(TOLD[task]))
         assert result.exit_code == 2
         assert f"no weights for {task} come with narrows" in result.stderr
 
