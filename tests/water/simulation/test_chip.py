@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from narrows.water.recipes.indices import mndwi
 
 from narrows.errors import InputError
+from narrows.water.indices import mndwi
 from narrows.water.simulation import Conditions, draw_conditions, simulate_chip
 from narrows.water.simulation.clouds import SHAPES, CloudLayer
 from narrows.water.simulation.landscape import COVERS, Landscape

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from narrows.water.recipes.indices import mndwi
 
 from narrows.errors import InputError
+from narrows.water.indices import mndwi
 from narrows.water.simulation.absorption import WAVELENGTHS, ice_absorption, water_absorption
 from narrows.water.simulation.library import SENSORS, read_library, to_bands
 from narrows.water.simulation.two_stream import cloud_layer, snow_reflectance
