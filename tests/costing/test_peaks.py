@@ -111,7 +111,7 @@ def test_gap_between_the_peaks_is_explained():
     (map_held,) = (tensor for tensor in waiting if tensor.made_by != "input")
     assert map_held.module == "first" and map_held.used_last.startswith("convolution")
     assert kept.eager.waiting_bytes == 2 * size
-    assert "still held then" in str(kept)
+    assert "131.1 kB still held from convolution 'first'" in str(kept)
 
 
 def test_in_place_operators_hold_nothing_new():
