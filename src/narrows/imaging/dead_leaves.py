@@ -39,7 +39,8 @@ def dead_leaves(count: int, height: int, width: int, *, channels: int = 3, seed:
 
     Args:
         count: how many.
-        height, width: in pixels.
+        height: in pixels.
+        width: in pixels.
         channels: 3 for red, green, blue; 1 for their luma.
         seed: at least 0; the same seed, count and size give the same images.
 

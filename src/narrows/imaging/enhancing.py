@@ -76,7 +76,9 @@ def enhance(
         task: one of `narrows.imaging.tasks.TASKS`.
         weights: a file that `narrows.imaging.weights.save` wrote; those of the package if left out.
         condition: the task's parameters; a gaussian noise's sigma is estimated from the image if left out.
-        memory, strip, progress: as for `narrows.stream`.
+        memory: budget of the whole process, as for `narrows.stream`.
+        strip: rows of a strip, as for `narrows.stream`.
+        progress: told of rows done, as for `narrows.stream`.
         quality: of a JPEG.
 
     Raises:

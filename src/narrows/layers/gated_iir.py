@@ -59,7 +59,8 @@ def gated_rows(x: Tensor, gate: Tensor, state: Tensor | None = None) -> tuple[Te
     """The filter on some rows, and the state after them; no gradients.
 
     Args:
-        x, gate: (N, C, rows, W), as of `gated_iir`.
+        x: values (N, C, rows, W).
+        gate: of the shape and dtype of `x`, 0 to 1, as of `gated_iir`.
         state: (N, C, 1, W), the last row before; None at rest.
 
     Returns:

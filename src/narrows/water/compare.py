@@ -140,7 +140,8 @@ def compare_maps(
     """Write what changed between two water maps; rows of 512 pixels are held at a time.
 
     Args:
-        before, after: water maps as `narrows water` writes them.
+        before: the earlier water map, as `narrows water` writes it.
+        after: the later one.
         names: what outputs call the two. The files' names without an ending by default.
         align: bring `after` to the grid of `before` (nearest neighbour) where it lies on another; otherwise refused.
         by_pixel: take two maps without a georeference for maps of the same ground; otherwise refused.
