@@ -2,7 +2,8 @@
 
 Predicted times are off by some factor, and off for both networks in the same way: it leaves their ratio alone. What the
 two have in common cancels as well, so that an error remains for the calls in which they differ, in proportion to the
-share of the time that these take. How large it is was measured: benchmarks/prediction_ratios.py.
+share of the time that these take. How large it is was measured: benchmarks/prediction_ratios.py. What fresh pages cost
+is left out: which are fresh hangs on all that the heap did before, so that it would cancel nowhere.
 """
 
 from __future__ import annotations
@@ -99,10 +100,11 @@ class Forecast:
             # What a table can't tell apart it predicts alike, and wrong alike.
             known = (described.kind, described.features) if described else repr(placed.call)
             calls[known] += 1
-            each[known] = operator.seconds
+            each[known] = operator.seconds - operator.fresh_seconds
             if operator.kind is None:
                 unmeasured.add(f"{operator.target} ({described.kind})" if described else operator.target)
-        return _Timed(prediction.seconds, calls, each, tuple(sorted(unmeasured)))
+        seconds = sum(operator.seconds - operator.fresh_seconds for operator in prediction.operators)
+        return _Timed(seconds, calls, each, tuple(sorted(unmeasured)))
 
 
 @dataclass(frozen=True)
