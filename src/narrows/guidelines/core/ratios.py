@@ -27,8 +27,8 @@ from narrows.streaming.capturing import exported
 __all__ = ["CALL_ERROR", "Forecast", "Foretold"]
 
 CALL_ERROR = 0.27
-"""Ratios lie within exp(± this x the shares of time in which the networks differ): nine of ten where these share
-nothing, and more where one is a changed copy of the other (measured on one machine)."""
+"""Ratios lie within exp(± this x the shares of time in which the networks differ): more than nine of ten, both where
+these share nothing and where one is a changed copy of the other (measured on one machine)."""
 
 
 @dataclass(frozen=True)
