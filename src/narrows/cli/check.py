@@ -9,6 +9,7 @@ import click
 
 from narrows.cli.machine_argument import machine_option, read_machine
 from narrows.cli.model_argument import HELP, model_options
+from narrows.cli.options import memory_option
 from narrows.cli.size_argument import read_size, size_option
 from narrows.cli.speaking import say
 from narrows.errors import InputError
@@ -39,9 +40,7 @@ __all__ = ["check"]
 )
 @click.argument("model")
 @size_option
-@click.option(
-    "--memory", metavar="BYTES", help="What a frame may take in experiments; 60 % of what is free if left out."
-)
+@memory_option("What a frame may take in experiments; 60 % of what is free if left out.")
 @click.option(
     "--seconds", type=float, default=20.0, show_default=True, help="About as long as one experiment may take."
 )
@@ -70,10 +69,6 @@ def check(
     as_json: bool,
 ) -> None:
     height, width = read_size(size)
-    if memory is not None:
-        from narrows.units import parse_bytes
-
-        parse_bytes(memory)
     if machine is not None and (no_experiments or memory is not None):
         raise InputError("--machine runs nothing: leave out --no-experiments and --memory")
     profile = read_machine(machine)

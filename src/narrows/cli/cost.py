@@ -9,6 +9,7 @@ import click
 
 from narrows.cli.machine_argument import machine_option, read_machine
 from narrows.cli.model_argument import HELP, model_options
+from narrows.cli.options import memory_option
 from narrows.cli.size_argument import read_size, size_option
 from narrows.errors import InputError
 
@@ -33,7 +34,7 @@ __all__ = ["cost"]
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @size_option
 @click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Images at once.")
-@click.option("--memory", metavar="BYTES", help="Budget to stream in, as 512MB; without one that peak is left out.")
+@memory_option("Budget to stream in, as 512MB; without one that peak is left out.")
 @click.option("--bits", type=click.IntRange(1, 64), default=8, show_default=True, help="Of a value in line buffers.")
 @click.option("--depth", type=click.IntRange(min=0), help="Show modules down to this depth.")
 @click.option("--operators", is_flag=True, help="Show every operator.")
@@ -74,11 +75,8 @@ def cost(
 
         check_output_path(html, overwrite=overwrite)
     from narrows.costing.budget import broken, parse_budget
-    from narrows.units import parse_bytes
 
     limits = parse_budget(budget) if budget is not None else ()
-    if memory is not None:
-        parse_bytes(memory)
     if machine is None and any(limit.total == "seconds" for limit in limits):
         raise InputError("--budget latency needs the times of a machine: give --machine this, or profile.json")
     if memory is None and any(limit.total == "streamed_peak_bytes" for limit in limits):

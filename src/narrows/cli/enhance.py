@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from narrows.cli.options import MEMORY, OVERWRITE, QUIET, STRIP
 from narrows.cli.speaking import progress_bar, say
 
 __all__ = ["enhance"]
@@ -51,12 +52,12 @@ __all__ = ["enhance"]
     "--weights", type=click.Path(path_type=Path), metavar="FILE",
     help="Weights of a core of your own, .safetensors. [those of the package]",
 )  # fmt: skip
-@click.option("--memory", metavar="BYTES", help="Budget for the whole process, as 512MB. [a quarter of what is free]")
-@click.option("--strip", type=click.IntRange(min=1), help="Rows of a step; chosen if left out.")
+@MEMORY
+@STRIP
 @click.option("--quality", type=click.IntRange(1, 100), default=95, show_default=True, help="Of a JPEG.")
-@click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
+@OVERWRITE
 @click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@QUIET
 def enhance(
     image: Path,
     output: Path,
@@ -70,10 +71,6 @@ def enhance(
     quiet: bool,
     **condition: float | None,
 ) -> None:
-    from narrows.units import parse_bytes
-
-    if memory is not None:
-        parse_bytes(memory)
     from narrows.imaging.enhancing import enhance as enhanced
 
     begun = time.perf_counter()

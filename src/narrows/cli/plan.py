@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from narrows.cli.model_argument import HELP, model_options
+from narrows.cli.options import STRIP, memory_option
 from narrows.cli.size_argument import read_size, size_option
 
 __all__ = ["plan"]
@@ -24,8 +25,8 @@ __all__ = ["plan"]
 )
 @click.argument("model")
 @size_option
-@click.option("--memory", metavar="BYTES", help="Budget for the whole process, as 512MB. Without one, none.")
-@click.option("--strip", type=click.IntRange(min=1), help="Rows of a step; chosen if left out.")
+@memory_option("Budget for the whole process, as 512MB. Without one, none.")
+@STRIP
 @model_options
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 def plan(
@@ -39,10 +40,6 @@ def plan(
     as_json: bool,
 ) -> None:
     height, width = read_size(size)
-    if memory is not None:
-        from narrows.units import parse_bytes
-
-        parse_bytes(memory)
     import narrows
     from narrows.cli.model_argument import read_model
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from narrows.cli.model_argument import HELP, model_options
+from narrows.cli.options import MEMORY, OVERWRITE, QUIET, STRIP
 from narrows.cli.speaking import progress_bar
 from narrows.errors import InputError
 
@@ -40,12 +41,12 @@ __all__ = ["run"]
     "-o", "--output", "outputs", required=True, multiple=True, type=click.Path(path_type=Path), metavar="OUT.tif",
     help="Where the output goes; may be repeated.",
 )  # fmt: skip
-@click.option("--memory", metavar="BYTES", help="Budget for the whole process, as 512MB. [a quarter of what is free]")
-@click.option("--strip", type=click.IntRange(min=1), help="Rows of a step; chosen if left out.")
+@MEMORY
+@STRIP
 @model_options
-@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+@OVERWRITE
 @click.option("--json", "as_json", is_flag=True, help="Print what was made as JSON.")
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@QUIET
 def run(
     model: str,
     raster: str,
@@ -59,10 +60,6 @@ def run(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    from narrows.units import parse_bytes
-
-    if memory is not None:
-        parse_bytes(memory)
     from narrows.cli.model_argument import read_model
     from narrows.rasters import RasterSink, RasterSource, raster_environment, scaled_transform
     from narrows.rasters.staging import check_output_path

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from narrows.cli.model_argument import HELP, model_options
+from narrows.cli.options import MEMORY, OVERWRITE, QUIET
 from narrows.errors import InputError, OutputError
 
 if TYPE_CHECKING:
@@ -69,14 +70,14 @@ _FILES = (".tif", ".tiff", ".png")
     help="Numbers of the result, rounded and clipped. [as the network gives them]",
 )  # fmt: skip
 @click.option("--suffix", type=click.Choice(_FILES), default=".tif", show_default=True, help="Of files in a folder.")
-@click.option("--memory", metavar="BYTES", help="Budget for the whole process, as 512MB. [a quarter of what is free]")
+@MEMORY
 @model_options
-@click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
+@OVERWRITE
 @click.option(
     "--json", "as_json", is_flag=True,
     help="Print the summary as JSON, on standard error where lines go to standard output.",
 )  # fmt: skip
-@click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
+@QUIET
 def stream_camera(
     model: str,
     source: str,
@@ -101,10 +102,6 @@ def stream_camera(
     begun = time.perf_counter()
     raw = source == "-"
     _check_options(raw, width, rows, rate)
-    from narrows.units import parse_bytes
-
-    if memory is not None:
-        parse_bytes(memory)
     from narrows.cli.model_argument import read_model
     from narrows.rasters import raster_environment
     from narrows.streaming.live import LiveStream

@@ -10,17 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from narrows.cli.lazy import CommandOrDefault
+from narrows.cli.options import MEMORY, OVERWRITE, QUIET, with_options
 from narrows.cli.speaking import messages_shown, one_line_errors, progress_bar, say
 from narrows.cli.water_options import (
     MASK_CLOUDS,
-    MEMORY,
     MODEL_OPTIONS,
-    OVERWRITE,
-    QUIET,
     SCENE_OPTIONS,
     THRESHOLD,
     Networks,
-    with_options,
 )
 
 if TYPE_CHECKING:

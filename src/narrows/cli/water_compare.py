@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
+from narrows.cli.options import OVERWRITE, QUIET, with_options
 from narrows.cli.speaking import messages_shown
-from narrows.cli.water_options import MAPPING_OPTIONS, OVERWRITE, QUIET, mapper, with_options
+from narrows.cli.water_options import BY_PIXEL, MAPPING_OPTIONS, mapper
 
 __all__ = ["compare"]
 
@@ -40,7 +41,7 @@ Examples:
         click.option("--quicklook", type=click.Path(path_type=Path), metavar="FILE.png", help="Also a picture of it."),
         click.option("--stats", type=click.Path(path_type=Path), metavar="FILE.json", help="Also the areas."),
         click.option("--align", is_flag=True, help="Bring B to the grid of A (nearest neighbour)."),
-        click.option("--by-pixel", is_flag=True, help="Maps without a georeference show the same ground."),
+        BY_PIXEL,
         *MAPPING_OPTIONS,
         OVERWRITE,
         click.option("--json", "as_json", is_flag=True, help="Print the areas as JSON."),

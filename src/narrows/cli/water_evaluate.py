@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
+from narrows.cli.options import OVERWRITE, QUIET, memory_option, with_options
 from narrows.cli.output_file import write_file
 from narrows.cli.speaking import messages_shown, say
-from narrows.cli.water_options import MODEL_OPTIONS, OVERWRITE, QUIET, SCENE_OPTIONS, THRESHOLD, Networks, with_options
+from narrows.cli.water_options import MODEL_OPTIONS, SCENE_OPTIONS, THRESHOLD, Networks
 from narrows.errors import InputError, OutputError
 
 __all__ = ["evaluate"]
@@ -47,7 +48,7 @@ Examples:
         click.option("--curves/--no-curves", default=True, show_default=True, help="Also on scenes made harder."),
         click.option("--peer-curves", is_flag=True, help="The peers too, which take long."),
         click.option("--peers/--no-peers", default=True, show_default=True, help="Also ukis-csmask and WaterDetect."),
-        click.option("--memory", metavar="BYTES", help="Budget for the network; a scene is held whole beside it."),
+        memory_option("Budget for the network; a scene is held whole beside it."),
         THRESHOLD,
         *MODEL_OPTIONS,
         *SCENE_OPTIONS,

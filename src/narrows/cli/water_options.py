@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from narrows.cli.options import MEMORY, Decorator
 from narrows.cli.speaking import progress_bar
 from narrows.errors import InputError
 
@@ -16,20 +16,15 @@ if TYPE_CHECKING:
     from narrows.water.ready_maps import Mapper
 
 __all__ = [
+    "BY_PIXEL",
     "MAPPING_OPTIONS",
     "MASK_CLOUDS",
-    "MEMORY",
     "MODEL_OPTIONS",
-    "OVERWRITE",
-    "QUIET",
     "SCENE_OPTIONS",
     "THRESHOLD",
     "Networks",
     "mapper",
-    "with_options",
 ]
-
-Decorator = Callable[[Any], Any]
 
 
 class _Numbers(click.ParamType):
@@ -46,9 +41,6 @@ class _Numbers(click.ParamType):
 
 _NUMBERS = _Numbers()
 
-MEMORY = click.option(
-    "--memory", metavar="BYTES", help="Budget for the whole process, as 1GB. [a quarter of what is free]"
-)
 THRESHOLD = click.option(
     "--threshold", type=float, default=0.5, show_default=True, help="Water from this probability on."
 )
@@ -88,19 +80,7 @@ SCENE_OPTIONS: tuple[Decorator, ...] = (
 )
 MAPPING_OPTIONS: tuple[Decorator, ...] = (MEMORY, THRESHOLD, MASK_CLOUDS, *MODEL_OPTIONS, *SCENE_OPTIONS)
 """What `mapper` takes."""
-OVERWRITE = click.option("--overwrite", is_flag=True, help="Replace outputs that exist.")
-QUIET = click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors.")
-
-
-def with_options(options: Sequence[Decorator]) -> Decorator:
-    """A decorator that gives a command these arguments and options, in this order."""
-
-    def decorate(command: Any) -> Any:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
+BY_PIXEL = click.option("--by-pixel", is_flag=True, help="Maps without a georeference show the same ground.")
 
 
 class Networks:

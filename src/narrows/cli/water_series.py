@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
+from narrows.cli.options import OVERWRITE, QUIET, with_options
 from narrows.cli.speaking import messages_shown
-from narrows.cli.water_options import MAPPING_OPTIONS, OVERWRITE, QUIET, mapper, with_options
+from narrows.cli.water_options import BY_PIXEL, MAPPING_OPTIONS, mapper
 from narrows.errors import InputError, OutputError
 
 __all__ = ["series"]
@@ -40,7 +41,7 @@ Examples:
         ),
         click.option("--dates", metavar="LIST", help="Their days, in their order: 2019-04-16,2019-10-01."),
         click.option("--align", is_flag=True, help="Bring all to the grid of the first (nearest neighbour)."),
-        click.option("--by-pixel", is_flag=True, help="Maps without a georeference show the same ground."),
+        BY_PIXEL,
         *MAPPING_OPTIONS,
         OVERWRITE,
         click.option("--json", "as_json", is_flag=True, help="Print the dates and areas as JSON."),
