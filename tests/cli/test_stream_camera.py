@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 
+import av
 import numpy as np
 import pytest
 import rasterio
@@ -151,7 +152,6 @@ def test_an_image_file_to_an_image_file_and_to_raw_lines(tmp_path, nets):
 
 
 def test_a_video(tmp_path, nets):
-    av = pytest.importorskip("av")
     frames = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
     with av.open(str(tmp_path / "v.mkv"), "w") as container:
         stream = container.add_stream("ffv1", rate=25)

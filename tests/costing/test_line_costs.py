@@ -37,7 +37,7 @@ def test_lines_that_one_operator_keeps(layer, lines, delay):
 
 @pytest.mark.parametrize("order", [1, 2])
 @pytest.mark.parametrize("delay", [0, 3])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_a_recursive_filter_keeps_its_order_in_rows_and_waits_for_its_delay(order, delay, dtype):
     report = narrows.cost(VerticalIIR(4, order, delay=delay).to(dtype).eval(), 32, 10, channels=4, bits=6)
     assert report.lines.buffers == ()

@@ -98,10 +98,9 @@ def test_what_brings_nothing_is_withdrawn(key: str) -> None:
     assert "not on this machine" in str(finding)
 
 
-@pytest.mark.parametrize("key", [key for key, case in CASES.items() if not case.certain])
+# G9 is judged by bytes, which have no noise.
+@pytest.mark.parametrize("key", [key for key, case in CASES.items() if not case.certain and key != "G9"])
 def test_nothing_is_said_inside_the_noise(key: str) -> None:
-    if key == "G9":
-        pytest.skip("it is judged by bytes, which have no noise")
     case = CASES[key]
     (finding,) = found(key, case.faulty(), case, Told(gain=1.2, noise=0.3))
     assert finding.status == ("undecided" if key != "G10" else "stands")

@@ -7,6 +7,7 @@ import os
 import sys
 from time import perf_counter
 
+import av
 import numpy as np
 import pytest
 import rasterio
@@ -68,7 +69,6 @@ def test_images_that_are_refused(tmp_path):
 
 
 def write_video(path, frames, codec="ffv1", pixel="bgr0"):
-    av = pytest.importorskip("av")
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25)
         stream.height, stream.width, stream.pix_fmt = (*frames[0].shape[:2], pixel)
@@ -92,7 +92,6 @@ def test_a_video_frame_by_frame(tmp_path):
 
 
 def test_videos_that_are_refused(tmp_path):
-    av = pytest.importorskip("av")
     path = write_video(tmp_path / "one.mkv", [np.zeros((24, 32, 3), np.uint8)])
     with pytest.raises(InputError, match="3 channels, or 1"):
         VideoFrames(path, 6)

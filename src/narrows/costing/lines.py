@@ -61,7 +61,7 @@ def line_costs(graph: RowGraph, bits: int) -> Lines | str:
             )
         )
     buffers.sort(key=lambda buffer: (-buffer.bytes, buffer.name))
-    states = sum(-(-node.state_bytes // node.itemsize * bits // 8) for node in graph.nodes)
+    states = sum(-(-node.state_values * bits // 8) for node in graph.nodes)
     waits = any(levels[index] for index in graph.outputs)
     delay = graph.nodes[graph.inputs[0]].height if waits else Schedule(graph, 1).delay
     whole = tuple(graph.nodes[i].name for i, lines in kept.items() if waits and 1 < graph.nodes[i].height == lines)

@@ -330,6 +330,7 @@ class _Builder:
                 view_of=spec.view_of,
                 overwrites=spec.overwrites,
                 state_bytes=spec.state_bytes,
+                state_values=spec.state_values,
                 coded_bits=spec.coded_bits,
                 workspace=spec.workspace,
                 discarded=spec.discarded,

@@ -57,6 +57,7 @@ class Node:
         view_of: position of the input whose memory its value shares, or None.
         overwrites: position of an input whose memory it may reuse for its value, or None.
         state_bytes: bytes carried from strip to strip.
+        state_values: how many values these are; they may be wider than the values that are made.
         workspace: scratch bytes needed to make n rows.
         discarded: rows made in part and thrown away when making rows [start, stop).
         macs: multiply-accumulates for the whole value.
@@ -85,6 +86,7 @@ class Node:
     view_of: int | None = None
     overwrites: int | None = None
     state_bytes: int = 0
+    state_values: int = 0
     workspace: Callable[[int], int] | None = field(default=None, repr=False, compare=False)
     discarded: Callable[[int, int], int] | None = field(default=None, repr=False, compare=False)
     macs: int = 0

@@ -102,6 +102,7 @@ class Operator:
     view_of: int | None = None
     overwrites: int | None = None
     state_bytes: int = 0
+    state_values: int = 0
     workspace: Callable[[int], int] | None = None
     discarded: Callable[[int, int], int] | None = None
     macs: int = 0

@@ -164,7 +164,6 @@ def test_peers_are_found_or_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_csmask_answers_as_its_own_clouds_say(view: View) -> None:
-    pytest.importorskip("ukis_csmask.mask", exc_type=ImportError)
     from ukis_csmask.mask import CSmask
 
     answer = CsMask("0").map(view)
@@ -178,7 +177,6 @@ def test_csmask_answers_as_its_own_clouds_say(view: View) -> None:
 
 
 def test_waterdetect_finds_the_water_of_a_simple_scene(truth: np.ndarray) -> None:
-    pytest.importorskip("waterdetect", exc_type=ImportError)
     found, _ = find_peers()
     peer = next(each for each in found if isinstance(each, WaterDetect))
     reflectance, water = simulate_scene(96, 96, 3)

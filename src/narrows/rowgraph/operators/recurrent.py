@@ -12,7 +12,7 @@ from narrows.layers.line_coding import dpcm
 from narrows.layers.recursive import computed_in, filter_rows, vertical_iir
 from narrows.rowgraph.cutting import on_strips, overload
 from narrows.rowgraph.graph import Strip
-from narrows.rowgraph.registry import Call, Operator, Refusal, multiplies, operator
+from narrows.rowgraph.registry import Call, Operator, Refusal, Value, multiplies, operator
 from narrows.rowgraph.rows import Same, Whole
 
 __all__: list[str] = []
@@ -51,10 +51,12 @@ def running(call: Call) -> Operator:
         strip.state["last"] = result.narrow(dim, result.shape[dim] - 1, 1).clone()
         return result.to(dtype)
 
-    row = prod(call.shape) // max(value.axis.count, 1) * wide.itemsize
+    values = prod(call.shape) // max(value.axis.count, 1)
+    row = values * wide.itemsize
     return Operator(
-        kind, (value,), carried, value.rows, state_bytes=row, workspace=lambda rows: 2 * rows * row, bitwise=False
-    )
+        kind, (value,), carried, value.rows, state_bytes=row, state_values=values,
+        workspace=lambda rows: 2 * rows * row, bitwise=False,
+    )  # fmt: skip
 
 
 @operator("aten.cummax.default", "aten.cummin.default")
@@ -84,10 +86,12 @@ def running_extremum(call: Call) -> tuple[Operator, ...]:
             strip.state["where"] = where.narrow(dim, last, 1).clone()
             return where if place else best
 
-        row = prod(value.shape) // max(value.axis.count, 1) * (value.dtype.itemsize + 8)
+        values = prod(value.shape) // max(value.axis.count, 1)
+        row = values * (value.dtype.itemsize + 8)
         return Operator(
-            kind, (value,), carried, value.rows, state_bytes=row if down else 0, workspace=lambda rows: 2 * rows * row
-        )
+            kind, (value,), carried, value.rows, state_bytes=row if down else 0, state_values=2 * values if down else 0,
+            workspace=lambda rows: 2 * rows * row,
+        )  # fmt: skip
 
     return make(0), make(1)
 
@@ -144,6 +148,15 @@ def coding_macs(call: Call) -> int:
     return prod(call.shape)
 
 
+def _runs_down(x: Value, what: str) -> bool:
+    """Whether a filter down the columns of `x` runs down its rows; if not, rows are among the images of a batch."""
+    if x.axis.dim == 1:
+        raise Refusal(f"{what} for each row of its own; rows must be the last dimension but one")
+    if x.axis.dim == 2 and x.axis.outer > 1:
+        raise Refusal(f"{what} over a batch and rows together")
+    return bool(x.axis.dim == 2)
+
+
 @operator("narrows.vertical_iir.default")
 def recursive_filter(call: Call) -> Operator:
     """A recursive filter down the columns; its state, a row for each order, is carried to the next strip."""
@@ -151,14 +164,11 @@ def recursive_filter(call: Call) -> Operator:
     activation, upward = str(call["activation"]), bool(call["upward"])
     if x.rows is None or numerator.rows is not None or feedback.rows is not None:
         raise Refusal("a recursive filter whose coefficients depend on the image")
-    if x.axis.dim == 1:
-        raise Refusal("a recursive filter for each row of its own; rows must be the last dimension but one")
-    down = x.axis.dim == 2
-    if down and x.axis.outer > 1:
-        raise Refusal("a recursive filter over a batch and rows together")
+    down = _runs_down(x, "a recursive filter")
     need = Whole(x.axis.count) if down and upward else Same(x.axis.count)
     wide = computed_in(call.dtype)
-    row = prod(call.shape) // max(x.axis.count, 1) * wide.itemsize
+    values = prod(call.shape) // max(x.axis.count, 1)
+    row = values * wide.itemsize
     order = feedback.shape[1]
 
     def carried(strip: Strip) -> torch.Tensor:
@@ -179,6 +189,7 @@ def recursive_filter(call: Call) -> Operator:
         needs=(need, None, None),
         barrier="a recursion that begins at the last row" if down and upward else None,
         state_bytes=order * row if down else 0,
+        state_values=order * values if down else 0,
         workspace=lambda rows: (extra * rows + order) * row,
         macs=filter_macs(call),
         bitwise=False,
@@ -191,13 +202,10 @@ def gated_filter(call: Call) -> Operator:
     x, gate = call["x"], call["gate"]
     if x.rows is None or gate.rows is None or x.rows != gate.rows:
         raise Refusal("a gated filter whose values and gates don't have their rows in the same place")
-    if x.axis.dim == 1:
-        raise Refusal("a gated filter for each row of its own; rows must be the last dimension but one")
-    down = x.axis.dim == 2
-    if down and x.axis.outer > 1:
-        raise Refusal("a gated filter over a batch and rows together")
+    down = _runs_down(x, "a gated filter")
     wide = computed_in(call.dtype)
-    row = prod(call.shape) // max(x.axis.count, 1) * wide.itemsize
+    values = prod(call.shape) // max(x.axis.count, 1)
+    row = values * wide.itemsize
 
     def carried(strip: Strip) -> torch.Tensor:
         rows, gates = strip.inputs
@@ -214,6 +222,7 @@ def gated_filter(call: Call) -> Operator:
         carried,
         x.rows,
         state_bytes=row if down else 0,
+        state_values=values if down else 0,
         workspace=lambda rows: (extra * rows + 1) * row,
         macs=gated_macs(call),
         bitwise=False,
