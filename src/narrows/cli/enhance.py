@@ -31,7 +31,7 @@ __all__ = ["enhance"]
 
     \b
     Example:
-        narrows enhance night.png -o clean.png --task denoise-colour --sigma 25 --memory 512MB
+        narrows enhance scan.png -o clean.png --task denoise --sigma 25 --memory 512MB
     """,
 )
 @click.argument("image", type=click.Path(path_type=Path))
