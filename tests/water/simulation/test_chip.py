@@ -69,7 +69,7 @@ def test_a_correction_without_error_gives_back_the_ground() -> None:
 
 
 def test_shadow_darkens_most_where_the_sky_gives_least_light() -> None:
-    base = Conditions(sun=Sun(45, 120), level="surface", faults=CLEAN)
+    base = Conditions(sun=Sun(45, 120), faults=CLEAN)
     clear = simulate_chip(96, 96, 2, kind="savanna", conditions=base)
     layer = CloudLayer("heaps", 0.35, depth=60, height=1200, soft=0.3)
     cloudy = simulate_chip(96, 96, 2, kind="savanna", conditions=replace(base, clouds=(layer,)))

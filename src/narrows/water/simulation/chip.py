@@ -134,7 +134,14 @@ def simulate_chip(
     surface = landscape.rows(0, height)
     sky = air(seen.sensor, seen.sun.zenith, seen.haze, seen.aerosol, seen.profile)
     view = through_the_sky(
-        surface, sky, seen.clouds, seen.sun, sensor=seen.sensor, pixel=seen.pixel, seed=landscape.seed
+        surface,
+        sky,
+        seen.clouds,
+        seen.sun,
+        sensor=seen.sensor,
+        pixel=seen.pixel,
+        seed=landscape.seed,
+        haze=seen.haze,
     )
     image = view.reflectance
     if seen.level == "surface":
