@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
+from narrows.water.recipes.chips import Chips
+from narrows.water.recipes.pool import labels_of
 from narrows.water.simulation.atmosphere import air
 from narrows.water.simulation.chip import Chip, draw_conditions
 from narrows.water.simulation.cloudy_sky import through_the_sky
 from narrows.water.simulation.landscape import Surface
 from narrows.water.simulation.sensor import add_faults
 
-__all__ = ["under_another_sky"]
+__all__ = ["Skies", "under_another_sky"]
+
+
+@dataclass(frozen=True)
+class Skies:
+    """Numbers to chips of real ground under drawn skies, for `pool.make_pool`; as many skies as numbers."""
+
+    chips: Chips
+
+    def __call__(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        place = number % len(self.chips.place)
+        label = self.chips.label[place].astype(np.float32)
+        chip = under_another_sky(self.chips.reflectance[place], label, number)
+        labels = labels_of(chip)
+        # What was cloud already stays unknown; of the water only what label and Fmask agree on is taught.
+        labels[1] *= self.chips.known[place]
+        labels[3] *= ~self.chips.unclear[place]
+        return chip.reflectance, labels
 
 
 def under_another_sky(
@@ -37,5 +58,15 @@ def under_another_sky(
         image = guess.ground(image)
     image, known = add_faults(image, seen.faults, seen.sensor, draw)
     return Chip(
-        image, surface.water, surface.open_water, surface.cover, view.cloud, view.veiled, view.shadow, ones, known, seen
+        image,
+        water,
+        water,
+        surface.cover,
+        view.cloud,
+        view.veiled,
+        view.shadow,
+        view.dimmed,
+        ones,
+        known,
+        seen,
     )

@@ -18,6 +18,7 @@ __all__ = ["Seen", "through_the_sky"]
 
 Array = NDArray[np.float32]
 
+_GREEN, _NIR = 1, 3
 _THICKNESS = np.array([0, 0.1, 0.3, 0.7, 1.5, 3, 6, 12, 25, 60.0])
 _WAVELENGTHS = np.array([0.48, 0.56, 0.66, 0.86, 1.61, 2.2])
 # Light that the air scatters more than once also reaches the air in a shadow, from beside it.
@@ -28,13 +29,14 @@ _SCATTERED_ONCE = 0.7
 class Seen:
     """What reaches the sensor: reflectance float32 (6, h, w) at the top of the atmosphere.
 
-    `cloud`, `veiled` and `shadow`, float32 (h, w), are as in `chip.Chip`.
+    `cloud`, `veiled`, `shadow` and `dimmed`, float32 (h, w), are as in `chip.Chip`.
     """
 
     reflectance: Array
     cloud: Array
     veiled: Array
     shadow: Array
+    dimmed: Array
 
 
 def through_the_sky(
@@ -82,13 +84,14 @@ def through_the_sky(
             # A higher layer over what is below: adding with the light that goes back and forth.
             between = 1 - r * bright[band]
             bright[band], clear[band] = r * side + t * t * bright[band] / between, clear[band] * t / between
-    shadow = 1 - lit
     of_sky = sky.diffuse[:, None, None]
     light = (1 - of_sky) * surface.light * direct + of_sky * surface.sky * diffuse
+    dimmed = 1 - ((1 - of_sky[_NIR]) * direct[_NIR] + of_sky[_NIR] * diffuse[_NIR])
     # The light's way down is in `light`, displaced towards the sun; its way up leads through the cloud above.
     scene = bright + clear * surface.reflectance * light / (1 - bright * surface.reflectance)
     image = sky.seen(np.maximum(scene, 0)) - (sky.gas * sky.path)[:, None, None] * unlit_air
-    return Seen(image.astype(np.float32), cloud, (1 - clear[1]).astype(np.float32), shadow.astype(np.float32))
+    parts = (image, cloud, 1 - clear[_GREEN], 1 - lit, dimmed)
+    return Seen(*(part.astype(np.float32) for part in parts))
 
 
 def _share_of_sky(layer: CloudLayer, pixel: float) -> float:
