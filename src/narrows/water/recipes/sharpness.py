@@ -47,4 +47,5 @@ def _least(logits: torch.Tensor, target: torch.Tensor) -> tuple[float, float]:
         return loss
 
     optimiser.step(closure)
-    return float(parameters[0]), float(parameters[1])
+    scale, shift = parameters.detach().tolist()
+    return scale, shift
