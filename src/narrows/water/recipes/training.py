@@ -34,7 +34,7 @@ from narrows.water.recipes.skies import Skies
 __all__ = ["NETWORKS", "Mixture", "loss_of", "score_pool", "train"]
 
 NETWORKS: dict[str, Callable[[], WaterNet]] = {"water": water, "water-small": water_small}
-SIMULATED, SKIES = 10_000, 3_000
+SIMULATED, SKIES = 8_000, 2_000
 CHECKED_FROM, CHECKED = 50_000, 20
 """The first seed of those that check, and for how many chips that teach there is one."""
 HIDDEN_SHARE, HARD_SHARE = 0.5, 0.25
@@ -117,7 +117,6 @@ def train(
     chips: Path | None,
     settings: LoopSettings = SETTINGS,
     *,
-    counts: tuple[int, int] = (SIMULATED, SKIES),
     workers: int = 1,
 ) -> dict[str, Any]:
     """Train a network of `NETWORKS` and write weights and report into `out`; returns the report.
@@ -125,18 +124,17 @@ def train(
     Args:
         pools: folder of simulated chips, made where they are missing.
         chips: the 306 chips; without them on simulated chips alone.
-        counts: simulated chips, and chips under other skies.
     """
-    make_pool(pools / "simulated", counts[0], simulated, workers=workers)
+    make_pool(pools / "simulated", SIMULATED, simulated, workers=workers)
     checking = partial(simulated, first=CHECKED_FROM)
-    make_pool(pools / "simulated-check", counts[0] // CHECKED, checking, workers=workers)
+    make_pool(pools / "simulated-check", SIMULATED // CHECKED, checking, workers=workers)
     checks = {"simulated": _all(Pool.open(pools / "simulated-check"))}
     mixture = Mixture(Pool.open(pools / "simulated"))
     if chips is not None:
         split, every = read_split(), read_chips(chips)
         taught, checked = every.at_places(split["train"]), every.at_places(split["validation"])
-        make_pool(pools / "skies", counts[1], Skies(taught))
-        make_pool(pools / "skies-check", counts[1] // CHECKED, Skies(checked))
+        make_pool(pools / "skies", SKIES, Skies(taught))
+        make_pool(pools / "skies-check", SKIES // CHECKED, Skies(checked))
         mixture = Mixture(mixture.simulated, Pool.open(pools / "skies"), as_batch(taught))
         checks |= {"chips": as_batch(checked), "chips under other skies": _all(Pool.open(pools / "skies-check"))}
     torch.manual_seed(settings.seed)
