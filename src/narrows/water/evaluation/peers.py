@@ -6,6 +6,7 @@ import contextlib
 import importlib.metadata
 import io
 import logging
+import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,7 @@ class CsMask:
         image = np.ascontiguousarray(np.moveaxis(view.reflectance, 0, -1))
         with warnings.catch_warnings(), mock.patch.object(mask, "untile_array", untile):
             warnings.simplefilter("ignore", UserWarning)  # that a scene is smaller than a tile
-            mask.CSmask(image, _BANDS)
+            mask.CSmask(image, _BANDS, intra_op_num_threads=int(os.environ.get("OMP_NUM_THREADS") or 0))
         probability = kept[0]
         found = np.argmax(probability, axis=2)
         classes = np.where(found == _WATER_CLASS, np.uint8(WATER), np.uint8(0))
