@@ -22,7 +22,7 @@ CLEAN = Faults(blur=0.01, noise=0)
 def test_a_seed_gives_one_chip(split: str) -> None:
     first, again = (simulate_chip(48, 56, 7, split=split) for _ in range(2))
     assert first.conditions == again.conditions
-    for name in ("reflectance", "water", "open_water", "cover", "cloud", "veiled", "shadow", "shade", "known"):
+    for name in ("reflectance", "water", "open_water", "cover", "cloud", "veiled", "shadow", "shade", "known", "dimmed"):
         assert np.array_equal(getattr(first, name), getattr(again, name)), name
     assert first.reflectance.shape == (6, 48, 56) and first.reflectance.dtype == np.float32
     assert np.isfinite(first.reflectance).all()
@@ -69,7 +69,7 @@ def test_a_correction_without_error_gives_back_the_ground() -> None:
 
 
 def test_shadow_darkens_most_where_the_sky_gives_least_light() -> None:
-    base = Conditions(sun=Sun(45, 120), level="surface", faults=CLEAN)
+    base = Conditions(sun=Sun(45, 120), faults=CLEAN)
     clear = simulate_chip(96, 96, 2, kind="savanna", conditions=base)
     layer = CloudLayer("heaps", 0.35, depth=60, height=1200, soft=0.3)
     cloudy = simulate_chip(96, 96, 2, kind="savanna", conditions=replace(base, clouds=(layer,)))

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-__all__ = ["Batch", "add_atmosphere", "add_clouds", "augment", "smooth_noise"]
+__all__ = ["Batch", "add_atmosphere", "add_clouds", "augment", "smooth_noise", "vary"]
 
 # How strongly molecules and thin haze brighten each band at the top of the atmosphere, relative to blue.
 _PATH = torch.tensor([1.0, 0.62, 0.38, 0.16, 0.04, 0.02]).view(1, 6, 1, 1)
@@ -113,16 +113,16 @@ def add_clouds(batch: Batch, g: Generator, *, share: float = 0.35) -> Batch:
     return Batch(x, torch.cat((water, hidden), 1), torch.cat((water_weight, known), 1))
 
 
-def _radiometry(x: Tensor, g: Generator) -> Tensor:
+def _radiometry(x: Tensor, g: Generator, strength: float = 1.0) -> Tensor:
     """Other calibrations and band passes, path light, noise, coarse quantisation."""
     n = len(x)
-    x = x * torch.exp(0.06 * torch.randn((n, 6, 1, 1), generator=g))
-    x = x * torch.exp(0.12 * torch.randn((n, 1, 1, 1), generator=g))
-    mixing = torch.eye(6) + 0.03 * torch.randn((n, 6, 6), generator=g)
+    x = x * torch.exp(0.06 * strength * torch.randn((n, 6, 1, 1), generator=g))
+    x = x * torch.exp(0.12 * strength * torch.randn((n, 1, 1, 1), generator=g))
+    mixing = torch.eye(6) + 0.03 * strength * torch.randn((n, 6, 6), generator=g)
     x = torch.einsum("noc,nchw->nohw", mixing, x)
-    x = add_atmosphere(x, _uniform(n, 0.0, 0.13, g) * _some(n, 0.5, g))
-    x = x + 0.004 * torch.randn((n, 6, 1, 1), generator=g)
-    x = x + torch.randn(x.shape, generator=g) * _uniform(n, 0.0, 0.008, g) * _some(n, 0.5, g)
+    x = add_atmosphere(x, _uniform(n, 0.0, 0.13, g) * _some(n, 0.5 * strength, g))
+    x = x + 0.004 * strength * torch.randn((n, 6, 1, 1), generator=g)
+    x = x + torch.randn(x.shape, generator=g) * _uniform(n, 0.0, 0.008, g) * _some(n, 0.5 * strength, g)
     step = 1 / 250
     coarse = _some(n, 0.15, g)
     return x + coarse * (torch.round(x / step) * step - x)
@@ -137,6 +137,20 @@ def _no_data(batch: Batch, g: Generator) -> Batch:
     inside = (down * torch.sin(angle) + across * torch.cos(angle) < _uniform(n, 0.0, 1.0, g)).float()
     inside = torch.maximum(inside, 1 - _some(n, 0.1, g))
     return Batch(batch.reflectance * inside, batch.target, batch.weight * inside)
+
+
+def vary(batch: Batch, generator: Generator, *, strength: float = 1.0) -> Batch:
+    """One random variant of each chip without new clouds, same shapes: turned, of another calibration, with a blank side.
+
+    A few lose their shortwave infrared, given as 1 in both bands, as `networks.water_net` asks of sensors without.
+
+    Args:
+        strength: of the change of calibration; what was simulated for a sensor needs less.
+    """
+    batch = _geometry(batch, generator)
+    x = _radiometry(batch.reflectance, generator, strength)
+    lost = _some(len(x), 0.06, generator) * torch.tensor([0.0, 0, 0, 0, 1, 1]).view(1, 6, 1, 1)
+    return _no_data(Batch(x * (1 - lost) + lost, batch.target, batch.weight), generator)
 
 
 def augment(batch: Batch, generator: Generator) -> Batch:

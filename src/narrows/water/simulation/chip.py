@@ -60,6 +60,7 @@ class Chip:
         cloud: float32 (h, w), optical depth of the cloud over each pixel.
         veiled: float32 (h, w), share of the ground's green light that cloud keeps from the sensor.
         shadow: float32 (h, w), share of the direct sunlight that clouds take from the pixel's ground.
+        dimmed: float32 (h, w), share of the near-infrared light at flat ground, the sky's too, that clouds take.
         shade: float32 (h, w), direct sunlight that the ground itself leaves, 0 in its shadow.
         known: bool (h, w), false in gaps.
         conditions: how it was seen.
@@ -72,6 +73,7 @@ class Chip:
     cloud: Array
     veiled: Array
     shadow: Array
+    dimmed: Array
     shade: Array
     known: NDArray[np.bool_]
     conditions: Conditions
@@ -134,7 +136,14 @@ def simulate_chip(
     surface = landscape.rows(0, height)
     sky = air(seen.sensor, seen.sun.zenith, seen.haze, seen.aerosol, seen.profile)
     view = through_the_sky(
-        surface, sky, seen.clouds, seen.sun, sensor=seen.sensor, pixel=seen.pixel, seed=landscape.seed
+        surface,
+        sky,
+        seen.clouds,
+        seen.sun,
+        sensor=seen.sensor,
+        pixel=seen.pixel,
+        seed=landscape.seed,
+        haze=seen.haze,
     )
     image = view.reflectance
     if seen.level == "surface":
@@ -149,6 +158,7 @@ def simulate_chip(
         view.cloud,
         view.veiled,
         view.shadow,
+        view.dimmed,
         surface.light,
         known,
         seen,

@@ -55,7 +55,7 @@ class WaterBodies:
             draw_water(draw, style.sea),
             draw_water(draw, str(draw.choice(("clear", "black", "green", "muddy", style.still)))),
         )
-        level = draw.uniform(0.05, 0.35)
+        level = float(np.exp(draw.uniform(np.log(0.03), np.log(0.25))))
         bottom = level * (0.5 + 0.5 * np.clip((WAVELENGTHS - 400) / 400, 0, 1))
         table = []
         for water in (river, still, sea, small):

@@ -94,7 +94,7 @@ def draw_water(draw: np.random.Generator, kind: str) -> Water:
         case "green":
             return Water(between(10, 200), between(0.3, 3), between(2, 30))
         case "muddy":
-            return Water(between(0.5, 10), between(0.3, 3), between(15, 500))
+            return Water(between(0.5, 10), between(0.3, 4), between(8, 350))
         case "red":
             return Water(between(0.5, 5), between(0.3, 3), between(60, 600), draw.uniform(0.014, 0.02))
         case "milky":
