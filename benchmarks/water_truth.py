@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 from scenes import SCENES
 from water_methods import DATA, ROOT, add_options, methods_of, view_of
 
+from narrows.water.evaluation.confusion import Confusion
 from narrows.water.evaluation.evaluating import Evaluation
-from narrows.water.evaluation.methods import Answer
+from narrows.water.evaluation.methods import Answer, Method, rules
 from narrows.water.evaluation.plots import save_plots
 from narrows.water.evaluation.scoring import Scores, score
 from narrows.water.evaluation.truth import CLOUD, LAND, SHADOW, WATER
@@ -89,6 +90,17 @@ def scored(answer: Answer, view: View, place: Place, mask: NDArray[np.uint8]) ->
     """One window of an answer."""
     probability = None if answer.probability is None else answer.probability[place]
     return score(Answer(answer.classes[place], probability), mask, view.observed[place])
+
+
+def best_rule(data: Path) -> Method:
+    """The index or rule of highest F1 on the scenes to choose by."""
+    total = {method: Confusion() for method in rules()}
+    for drawn in drawn_scenes("choose", data):
+        for method in total:
+            answer = method.map(drawn.view)
+            for place, mask in drawn.windows.values():
+                total[method] += scored(answer, drawn.view, place, mask).confusion
+    return max(total, key=lambda method: total[method].f1 or 0.0)
 
 
 def row(split: str, name: str, scores: Scores) -> dict[str, Any]:
