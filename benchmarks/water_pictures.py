@@ -60,7 +60,7 @@ def save_panels(rows: Sequence[Sequence[Panel]], path: Path, *, inches: float = 
             small = max(panel.picture.shape) < 400
             axis.imshow(panel.picture, interpolation="nearest" if small else "antialiased")
             if panel.outline is not None:
-                axis.contour(panel.outline, levels=[0.5], colors="#d02090", linewidths=0.7)
+                axis.contour(panel.outline, levels=[0.5], colors="#e8308c", linewidths=0.8)
             axis.set_title(panel.title, fontsize=8, loc="left", color="0.25", pad=2)
     figure.set_dpi(120)
     canvas.draw()
