@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -54,7 +55,7 @@ class WaterNetwork:
             return centred(height, width, _MULTIPLE)
         return anchored(height, width, grid_origin, self.stride)
 
-    @property
+    @cached_property
     def stride(self) -> int:
         """Total stride: rows of the image for one row of the coarsest value inside the network."""
         nodes = _graph(self.module, _PROBE, _PROBE).nodes
