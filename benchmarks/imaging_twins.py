@@ -101,7 +101,7 @@ def rows(name: str, task_name: str, model: nn.Module, steps: int) -> list[dict[s
     return made
 
 
-def collect(runs: Path, shipped_steps: dict[str, int]) -> list[dict[str, Any]]:
+def collect(runs: Path) -> list[dict[str, Any]]:
     """Each task of which a twin was trained: the weights of narrows first."""
     found: list[dict[str, Any]] = []
     for task in TASKS:
@@ -110,7 +110,7 @@ def collect(runs: Path, shipped_steps: dict[str, int]) -> list[dict[str, Any]]:
         results = {folder: result for folder, result in results.items() if result["task"] == task}
         if not results:
             continue
-        found += rows("recursive", task, weights.load(task), shipped_steps[task])
+        found += rows("recursive", task, weights.load(task), STEPS[task])
         for folder, result in results.items():
             model = network(result["network"], task_called(task).gives).eval()
             model.load_state_dict(load_file(folder / "model.safetensors"))
@@ -128,17 +128,16 @@ def main() -> None:
     parser.add_argument("--steps", type=int, help="as the weights of narrows if left out")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    shipped = {task: (STEPS if task == "denoise" else STEPS // 2) for task in TASKS}
     if given.what == "train":
         if given.task is None or given.network is None:
             parser.error("train needs --task and --network")
         out = given.runs / f"{given.task}_{given.network.replace(', ', '_').replace(' ', '-')}"
         if (out / "result.json").exists():
             return
-        settings = Settings(steps=given.steps or shipped[given.task])
+        settings = Settings(steps=given.steps or STEPS[given.task])
         train_one(given.network, given.task, out, given.leaves, settings)
         return
-    made = collect(given.runs, shipped)
+    made = collect(given.runs)
     file = RESULTS / "imaging_twins.json"
     before = json.loads(file.read_text())["rows"] if file.exists() else []
     new = {(row["task"], row["network"]) for row in made}

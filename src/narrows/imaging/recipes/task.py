@@ -23,7 +23,7 @@ from narrows.imaging.tasks import TASKS, task_called
 from narrows.imaging.training import Settings, leaf_pool, train
 from narrows.imaging.weights import save
 
-__all__ = ["CORE", "train_task"]
+__all__ = ["CORE", "STEPS", "train_task"]
 
 CORE: dict[str, Any] = {
     "in_channels": 6,
@@ -35,7 +35,8 @@ CORE: dict[str, Any] = {
     "fold": 2,
     "stem": 48,
 }
-STEPS = 5000
+STEPS = {name: {"denoise": 5000, "demosaic": 2500}.get(name, 1500) for name in TASKS}
+"""Steps with which the weights of each task were trained."""
 
 
 def train_task(
@@ -71,12 +72,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--core", type=json.loads, default={}, help="other arguments of imaging_core, as JSON")
     parser.add_argument("--leaves", type=Path, help="file in which training images are kept for the next training")
     parser.add_argument("--threads", type=int, default=1)
-    for name, value in asdict(Settings(steps=STEPS)).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+    for name, value in asdict(Settings()).items():
+        default = None if name == "steps" else value
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=default)
     options = vars(parser.parse_args(arguments))
     torch.set_num_threads(options.pop("threads"))
     task, out, core = options.pop("task"), options.pop("out"), {**CORE, **options.pop("core")}
     leaves = options.pop("leaves")
+    options["steps"] = options["steps"] or STEPS[task]
     if (out / "result.json").exists():
         print(f"{out} is finished already")
         return
