@@ -179,7 +179,11 @@ def collect(runs: Path, bits: int) -> list[dict[str, Any]]:
 
 def _filter(arguments: dict[str, Any]) -> str:
     kind = "gated" if arguments.get("gated") else "linear"
-    return f"{kind}, order {arguments.get('order', 1)}" if arguments["vertical"] == "iir" else f"{kind}, {arguments.get('kernel', 5)} rows"
+    return (
+        f"{kind}, order {arguments.get('order', 1)}"
+        if arguments["vertical"] == "iir"
+        else f"{kind}, {arguments.get('kernel', 5)} rows"
+    )
 
 
 def _mean(values: list[float]) -> float:

@@ -27,7 +27,7 @@ from narrows.costing.lines import line_costs
 from narrows.imaging import weights
 from narrows.imaging.evaluation import evaluate
 from narrows.imaging.recipes.curve import core_of
-from narrows.imaging.recipes.task import CORE, STEPS
+from narrows.imaging.recipes.task import CORE, STEPS, drawing
 from narrows.imaging.tasks import INPUT_PLANES, TASKS, task_called
 from narrows.imaging.training import Settings, leaf_pool, train
 from narrows.networks.unet import unet
@@ -68,7 +68,7 @@ def train_one(name: str, task_name: str, out: Path, leaves: Path | None, setting
     task = task_called(task_name)
     torch.manual_seed(settings.seed)
     model = network(name, task.gives)
-    seconds = train(model, leaf_pool(leaves), task.degrade, out, settings)
+    seconds = train(model, leaf_pool(leaves), drawing(task), out, settings)
     save_file({key: tensor.contiguous() for key, tensor in model.state_dict().items()}, out / "model.safetensors")
     result = {"network": name, "task": task_name, "training": asdict(settings), "seconds": round(seconds)}
     (out / "result.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -4,6 +4,9 @@
 
 writes checkpoints while it runs (a second start continues), then `<task>.safetensors` and `result.json` with the scores
 on the test photographs. All tasks have one topology, `CORE`.
+
+Dead leaves are paler than many photographs, and a network that has seen no strong colours fades them. So where colours
+are given, rather than guessed, those of each crop are made paler or stronger.
 """
 
 from __future__ import annotations
@@ -16,14 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Generator, Tensor
 
 from narrows.imaging.evaluation import evaluate
 from narrows.imaging.recipes.curve import core_of
-from narrows.imaging.tasks import TASKS, task_called
-from narrows.imaging.training import Settings, leaf_pool, train
+from narrows.imaging.tasks import TASKS, Task, grey, task_called
+from narrows.imaging.training import Draw, Settings, leaf_pool, train
 from narrows.imaging.weights import save
 
-__all__ = ["CORE", "STEPS", "train_task"]
+__all__ = ["CORE", "STEPS", "drawing", "train_task", "vivid"]
 
 CORE: dict[str, Any] = {
     "in_channels": 6,
@@ -39,6 +43,19 @@ STEPS = {name: {"denoise": 5000, "demosaic": 2500}.get(name, 1500) for name in T
 """Steps with which the weights of each task were trained."""
 
 
+def vivid(clean: Tensor, generator: Generator) -> Tensor:
+    """Crops (N, 3, H, W), 0 to 1, with the distance of each from its grey scaled by 0 to 3, the same over a crop."""
+    scale = 3 * torch.rand((len(clean), 1, 1, 1), generator=generator)
+    return torch.lerp(grey(clean), clean, scale).clamp(0, 1)
+
+
+def drawing(task: Task) -> Draw:
+    """How the inputs and targets to train `task` on are made of clean crops."""
+    if task.gives == 1 or task.name == "colourise":
+        return task.degrade
+    return lambda clean, generator: task.degrade(vivid(clean, generator), generator)
+
+
 def train_task(
     name: str, out: Path, settings: Settings, leaves: Path | None, configuration: Mapping[str, Any] = CORE
 ) -> dict[str, Any]:
@@ -47,7 +64,7 @@ def train_task(
     torch.manual_seed(settings.seed)
     made_with = {**configuration, "out_channels": task.gives}
     core = core_of(made_with)
-    seconds = train(core, leaf_pool(leaves), task.degrade, out, settings)
+    seconds = train(core, leaf_pool(leaves), drawing(task), out, settings)
     scores = evaluate(name, lambda case: core(case.inputs))
     result = {
         "name": name,
