@@ -1,12 +1,13 @@
 """Quality against lines kept and lines waited for: the imaging core and its twins, grey images, noise of sigma 25.
 
     python benchmarks/imaging_curve.py train --runs runs/curve     # each point once; interrupted, it goes on
-    python benchmarks/imaging_curve.py train --only iir_d4_s4 --only causal_d4_s1    # these points
+    python benchmarks/imaging_curve.py train --only iir_d4_s4   # this point; may be repeated
     python benchmarks/imaging_curve.py collect --runs runs/curve   # results/imaging_curve.json and the figure
 
-Points that `runs` lacks keep the results they have. Several `train` may share a folder: each takes the next point that nobody has. All points are trained alike
-(`narrows.imaging.training.Settings`), on dead-leaves images, and scored on real photographs. Bits of line buffer are
-those of `narrows.costing.lines` at 1920 columns and the width at which the lines were rounded when scored.
+Points that `runs` lacks keep the results they have. Several `train` may share a folder: each takes the next point that
+nobody has. All points are trained alike (`narrows.imaging.training.Settings`), on dead-leaves images, and scored on
+real photographs. Bits of line buffer are those of `narrows.costing.lines` at 1920 columns and the width at which the
+lines were rounded when scored.
 """
 
 from __future__ import annotations
