@@ -95,6 +95,7 @@ def points() -> dict[str, tuple[dict[str, Any], int]]:
                 add("causal", look_ahead, five, seed)
                 add("causal", look_ahead, three, seed, kernel=3)
             add("iir", look_ahead, EIGHTH, seed)
+            add("iir", look_ahead, SIXTEENTH, seed)
             add("causal", look_ahead, SIXTEENTH, seed, kernel=3)
             # A kernel of one row keeps nothing: what the vertical filters are worth at all.
             add("causal", look_ahead, SIXTEENTH, seed, kernel=1)
