@@ -73,15 +73,17 @@ def divide(scenes: Sequence[Labelled], share: float, seed: int, *, given: int = 
     if not share:
         return Division(parts, (), "nothing: no validation was asked for")
     draw = np.random.default_rng(seed)
-    wet = [scene.pixels["water"] > 0 for scene in scenes]
-    if len(scenes) >= FEWEST_SCENES and sum(wet) >= 2:
-        chosen = _draw(wet, share, draw)
-        return Division(
-            tuple(part for number, part in enumerate(parts) if number not in chosen),
-            tuple(parts[number] for number in sorted(chosen)),
-            f"{len(chosen)} of {len(scenes)} scenes",
-        )
-    return _by_blocks(parts, share, draw)
+    # Windows of one scene stay together.
+    images = list(dict.fromkeys(scene.pair.scene for scene in scenes))
+    wet = [any(scene.pixels["water"] for scene in scenes if scene.pair.scene == image) for image in images]
+    if len(images) < FEWEST_SCENES or sum(wet) < 2:
+        return _by_blocks(parts, share, draw)
+    chosen = {images[number] for number in _draw(wet, share, draw)}
+    return Division(
+        tuple(part for part in parts if part.scene.pair.scene not in chosen),
+        tuple(part for part in parts if part.scene.pair.scene in chosen),
+        f"{len(chosen)} of {len(images)} scenes",
+    )
 
 
 def check_enough(division: Division) -> None:
