@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["train"]
 
-_HELP = """Train a water network on your own scenes and masks: go on from the weights that come with narrows, or begin from
-scratch. What comes out is a file for --model of narrows water, and a table that says whether it helped.
+_HELP = """Train a water network on your own scenes and masks: go on from the weights that come with narrows, or begin
+from scratch. What comes out is a file for --model of narrows water, and a table that says whether it helped.
 
 SCENES is a folder of scenes NAME with NAME_mask.tif or NAME_mask.png, or a .csv list, as for narrows water evaluate.
 Classes of a mask: 0 land, 1 water, 2 unsure (teaches nothing), 3 cloud, 4 shadow, 255 fill (teaches nothing). Masks

@@ -1,15 +1,16 @@
 """Files of trained water networks: the weights, and in the file's metadata which network they belong to and where they
 come from.
 
-A file holds ``architecture`` (``rowwise_water``), ``configuration`` (its arguments, JSON), ``threshold`` (from which
-probability on water begins) and ``training`` (JSON: what it was trained on and how, and its scores).
+A file holds ``architecture`` (``water_net`` or ``rowwise_water``), ``configuration`` (its arguments, JSON),
+``threshold`` (from which probability on water begins) and ``training`` (JSON: what it was trained on and how, and its
+scores).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 __all__ = [
+    "DEFAULT",
     "ENDING",
     "SIZES",
     "WaterModel",
@@ -30,23 +32,23 @@ __all__ = [
 ]
 
 ENDING = ".safetensors"
-_ARCHITECTURE = "rowwise_water"
-SIZES: dict[str, dict[str, Any]] = {"default": {"widths": [8, 16, 32, 96], "depths": [1, 2]}}
-"""Arguments of `narrows.networks.rowwise_water.RowwiseWater` for each size that can be trained."""
+DEFAULT = "default"
+"""The weights, of those that come with narrows, that training begins with unless told."""
+SIZES = ("water", "water-small")
+"""Networks that can be trained from scratch."""
 
 
 @dataclass(frozen=True)
 class WaterModel:
-    """A network of (water, hidden), see `RowwiseWater`, in eval mode, and what it was made with.
+    """A network of (water, hidden), see `narrows.networks.water_net.WaterNet`.
 
     Attributes:
-        name: of the weights. configuration: the arguments of the network. training: what its file says of that.
+        name: of the weights. module: the network. training: what its file says of how it was trained.
     """
 
     name: str
     module: nn.Module
-    configuration: dict[str, Any]
-    training: dict[str, Any]
+    training: dict[str, Any] = field(default_factory=dict)
 
 
 def is_model_file(model: object) -> bool:
@@ -60,9 +62,11 @@ def new_model(size: str) -> WaterModel:
     Raises:
         InputError: there is no such size.
     """
+    from narrows.networks.water_net import water, water_small
+
     if size not in SIZES:
-        raise InputError(f"--size {size}: there are {', '.join(SIZES)}")
-    return WaterModel(size, _made(SIZES[size]), dict(SIZES[size]), {})
+        raise InputError(f"--size {size}: there are {' and '.join(SIZES)}")
+    return WaterModel(size, water_small() if size == "water-small" else water())
 
 
 def shipped_model(name: str) -> WaterModel:
@@ -73,7 +77,7 @@ def shipped_model(name: str) -> WaterModel:
     """
     from narrows.water import weights
 
-    return WaterModel(name, weights.load(name), dict(SIZES[name]), {})
+    return WaterModel(name, weights.load(name))
 
 
 def save_model_file(model: WaterModel, path: Path) -> None:
@@ -87,9 +91,10 @@ def save_model_file(model: WaterModel, path: Path) -> None:
 
     from narrows.rasters.staging import put_in_place
 
+    architecture, configuration = _described(model.module)
     about = {
-        "architecture": _ARCHITECTURE,
-        "configuration": json.dumps(model.configuration),
+        "architecture": architecture,
+        "configuration": json.dumps(configuration),
         "threshold": "0.5",
         "training": json.dumps(model.training),
     }
@@ -105,7 +110,7 @@ def save_model_file(model: WaterModel, path: Path) -> None:
 
 
 def read_model_file(path: str | Path) -> WaterModel:
-    """The network in a file that `narrows water train` wrote, named as the file.
+    """The network in a file that `narrows water train` wrote, in eval mode, named as the file.
 
     Raises:
         InputError: it isn't there, isn't such a file, or isn't whole.
@@ -114,7 +119,7 @@ def read_model_file(path: str | Path) -> WaterModel:
 
     path = Path(path)
     about = _metadata(path)
-    if about.get("architecture") != _ARCHITECTURE:
+    if about.get("architecture") not in _classes():
         raise InputError(
             f"{path}: doesn't say which water network it holds, as a file that `narrows water train` wrote does; for "
             "weights of another network name its factory with --model and the file with --weights"
@@ -122,11 +127,12 @@ def read_model_file(path: str | Path) -> WaterModel:
     try:
         configuration = json.loads(about["configuration"])
         training = json.loads(about.get("training", "{}"))
-        module = _made(configuration)
+        arguments = {name: tuple(value) for name, value in configuration.items()}
+        module = _classes()[about["architecture"]](**arguments)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: the network it describes can't be made: {error}") from error
     load_weights(module, path)
-    return WaterModel(path.stem, module.eval(), configuration, training)
+    return WaterModel(path.stem, module.eval(), training)
 
 
 def _metadata(path: Path) -> Mapping[str, str]:
@@ -141,9 +147,17 @@ def _metadata(path: Path) -> Mapping[str, str]:
         raise InputError(f"{path}: not a safetensors file ({str(error).splitlines()[0]})") from error
 
 
-def _made(configuration: Mapping[str, Any]) -> nn.Module:
+def _classes() -> dict[str, type[nn.Module]]:
     from narrows.networks.rowwise_water import RowwiseWater
+    from narrows.networks.water_net import WaterNet
 
-    return RowwiseWater(
-        **{name: tuple(value) if isinstance(value, list) else value for name, value in configuration.items()}
-    )
+    return {"water_net": WaterNet, "rowwise_water": RowwiseWater}
+
+
+def _described(module: Any) -> tuple[str, dict[str, list[int]]]:
+    """The architecture of a network, and its arguments as its layers show them."""
+    architecture = next(name for name, kind in _classes().items() if isinstance(module, kind))
+    first = (module.stem,) if architecture == "water_net" else (module.fine, module.down_half)
+    layers = (*first, module.down_quarter, module.down_eighth)
+    depths = [len(module.encode_quarter), len(module.encode_eighth)]
+    return architecture, {"widths": [layer[0].out_channels for layer in layers], "depths": depths}

@@ -53,6 +53,4 @@ def write_pair(
 
 def write_pairs(folder: Path, count: int, **more: int) -> list[Pair]:
     """`count` scenes with ponds, called a, b, …"""
-    return [
-        write_pair(folder, chr(ord("a") + seed), classes_of(seed=seed, **more), seed=seed) for seed in range(count)
-    ]
+    return [write_pair(folder, chr(ord("a") + seed), classes_of(seed=seed, **more), seed=seed) for seed in range(count)]

@@ -19,7 +19,9 @@ def scene(name: str, water: int, *, cells: tuple[int, int] = (4, 4), image: str 
     for number in range(-(-water // 100)):
         flat[number] = min(100, water - 100 * number)
     window = None if image is None else (0, 0, 32 * cells[0], 32 * cells[1])
-    return Labelled(Pair(image or f"{name}.tif", Path(f"{name}_mask.tif"), window), 32 * cells[0], 32 * cells[1], counts)
+    return Labelled(
+        Pair(image or f"{name}.tif", Path(f"{name}_mask.tif"), window), 32 * cells[0], 32 * cells[1], counts
+    )
 
 
 def names(parts: object) -> list[str]:

@@ -4,17 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from labelled_scenes import classes_of, write_pair, write_pairs
+
 from narrows.errors import InputError
 from narrows.water.evaluation.pairs import Pair
 from narrows.water.evaluation.truth import FILL
 from narrows.water.training import labelled
 from narrows.water.training.labelled import CELL, open_library
-
-
-def quiet(text: str) -> None:
-    pass
 
 
 def test_labels_are_counted_where_the_scene_has_data(tmp_path: Path) -> None:
@@ -23,7 +19,7 @@ def test_labels_are_counted_where_the_scene_has_data(tmp_path: Path) -> None:
     missing = np.zeros(classes.shape, bool)
     missing[:, 90:] = True
     pair = write_pair(tmp_path, "a", classes, missing=missing)
-    with open_library([pair], quiet) as library:
+    with open_library([pair]) as library:
         scene = library.scenes[0]
     seen = ~missing
     assert scene.pixels == {
@@ -36,9 +32,7 @@ def test_labels_are_counted_where_the_scene_has_data(tmp_path: Path) -> None:
     assert not scene.counts[:, :, 3].sum() > 0 or scene.counts.sum((0,))[0, 3] <= CELL * CELL
 
 
-def test_windows_are_the_same_from_memory_and_from_the_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_windows_are_the_same_from_memory_and_from_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     missing = np.zeros((96, 128), bool)
     missing[:20, :30] = True
     pairs = [write_pair(tmp_path, "a", classes_of(), missing=missing), *write_pairs(tmp_path, 3)[1:]]
@@ -46,11 +40,11 @@ def test_windows_are_the_same_from_memory_and_from_the_files(
     part = write_pair(tmp_path, "part", classes_of()[16:80, 32:112])
     pairs.append(Pair(pairs[1].scene, part.mask, (16, 32, 64, 80)))
     places = [(0, (0, 64), (0, 64)), (2, (30, 96), (50, 128)), (3, (8, 40), (16, 80)), (0, (10, 21), (5, 7))]
-    with open_library(pairs, quiet) as library:
+    with open_library(pairs) as library:
         held = [library.read(*place) for place in places]
     monkeypatch.setattr(labelled, "_SHARE", 0)
     monkeypatch.setattr(labelled, "_MOST_OPEN", 1)
-    with open_library(pairs, quiet) as library:
+    with open_library(pairs) as library:
         read = [library.read(*place) for place in places]
     for one, other in zip(held, read, strict=True):
         np.testing.assert_array_equal(one[0], other[0])
@@ -64,5 +58,5 @@ def test_windows_are_the_same_from_memory_and_from_the_files(
 
 def test_two_scenes_of_one_name_are_refused(tmp_path: Path) -> None:
     pair = write_pairs(tmp_path, 1)[0]
-    with pytest.raises(InputError, match="two scenes are called a"), open_library([pair, pair], quiet):
+    with pytest.raises(InputError, match="two scenes are called a"), open_library([pair, pair]):
         pass

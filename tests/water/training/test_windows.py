@@ -4,16 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-
 from labelled_scenes import LAND, WATER, classes_of, write_pair, write_pairs
+
 from narrows.water.training.division import Part, divide, whole
 from narrows.water.training.labelled import Library, open_library
 from narrows.water.training.labels import batch_of, varied
 from narrows.water.training.windows import RandomWindows, fixed_windows
-
-
-def quiet(text: str) -> None:
-    pass
 
 
 def draw(library: Library, parts: tuple[Part, ...], side: int, count: int = 64, seed: int = 0):
@@ -22,7 +18,7 @@ def draw(library: Library, parts: tuple[Part, ...], side: int, count: int = 64, 
 
 def test_crops_show_their_labels_and_half_of_them_are_around_water(tmp_path: Path) -> None:
     pairs = write_pairs(tmp_path, 3, ponds=1)
-    with open_library(pairs, quiet) as library:
+    with open_library(pairs) as library:
         reflectance, classes = draw(library, whole(library.scenes), 48)
         again, _ = draw(library, whole(library.scenes), 48)
         other, _ = draw(library, whole(library.scenes), 48, seed=1)
@@ -38,7 +34,7 @@ def test_crops_show_their_labels_and_half_of_them_are_around_water(tmp_path: Pat
 
 def test_a_scene_smaller_than_the_crop_is_mirrored(tmp_path: Path) -> None:
     classes = classes_of(40, 50)
-    with open_library([write_pair(tmp_path, "a", classes)], quiet) as library:
+    with open_library([write_pair(tmp_path, "a", classes)]) as library:
         _, found = draw(library, whole(library.scenes), 64, count=2)
     np.testing.assert_array_equal(found[0][:40, :50], classes)
     np.testing.assert_array_equal(found[0][40:64, :50], classes[15:39][::-1])
@@ -47,7 +43,7 @@ def test_a_scene_smaller_than_the_crop_is_mirrored(tmp_path: Path) -> None:
 
 def test_blocks_that_validate_teach_nothing(tmp_path: Path) -> None:
     pair = write_pair(tmp_path, "a", classes_of(256, 256, ponds=20))
-    with open_library([pair], quiet) as library:
+    with open_library([pair]) as library:
         division = divide(library.scenes, 0.3, 0)
         _, taught = draw(library, division.training, 256, count=1)
         kept = fixed_windows(library, division.validation, 64, 0)
@@ -60,7 +56,7 @@ def test_blocks_that_validate_teach_nothing(tmp_path: Path) -> None:
 def test_fixed_windows_cover_what_is_labelled_once_and_are_limited(tmp_path: Path) -> None:
     classes = classes_of(150, 200, ponds=2)
     pair = write_pair(tmp_path, "a", classes)
-    with open_library([pair], quiet) as library:
+    with open_library([pair]) as library:
         every = fixed_windows(library, whole(library.scenes), 32, 0)
         some = fixed_windows(library, whole(library.scenes), 32, 0, most=6)
         none = fixed_windows(library, (), 32, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -55,7 +55,7 @@ class Labelled:
 
 
 @contextmanager
-def open_library(pairs: Sequence[Pair], tell: Callable[[str], None]) -> Iterator[Library]:
+def open_library(pairs: Sequence[Pair]) -> Iterator[Library]:
     """Check every scene against its mask, count the labels, and keep the scenes at hand.
 
     Scenes are held in memory (25 bytes a pixel) where all of them fit into a quarter of what is free; otherwise each
@@ -74,7 +74,6 @@ def open_library(pairs: Sequence[Pair], tell: Callable[[str], None]) -> Iterator
     try:
         with raster_environment(_CACHE_BYTES):
             for pair in pairs:
-                tell(f"{pair.name}: counting its labels")
                 library.add(pair, held=held)
             yield library
     finally:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Generator, Tensor, nn
 
+from narrows.errors import InputError
 from narrows.training.losses import adaptive_max_pool_loss, masked_cross_entropy
 from narrows.water.recipes.augmentation import Batch
 from narrows.water.recipes.pool import labels_of
@@ -40,7 +41,9 @@ class Lessons:
     def batch(self, generator: Generator) -> Batch:
         """The next batch; reproducible from the generator's state."""
         parts = [batch_of(*self.windows.draw(self.real, generator))]
-        parts += [_simulated(int(torch.randint(_SEEDS, (), generator=generator)), self.side) for _ in range(self.simulated)]
+        parts += [
+            _simulated(int(torch.randint(_SEEDS, (), generator=generator)), self.side) for _ in range(self.simulated)
+        ]
         together = Batch(
             torch.cat([part.reflectance for part in parts]),
             torch.cat([part.target for part in parts]),
@@ -49,14 +52,23 @@ class Lessons:
         return varied(together, generator)
 
     def loss(self, model: nn.Module, generator: Generator) -> Tensor:
-        """Cross-entropy of water and (by half) of hidden, and a quarter of the adaptive max-pool loss of water."""
+        """Cross-entropy of water and (by half) of hidden, and a quarter of the adaptive max-pool loss of water.
+
+        Raises:
+            InputError: it isn't finite any more.
+        """
         batch = self.batch(generator)
         x = batch.reflectance.to(self.device).contiguous(memory_format=torch.channels_last)
         logits: Tensor = model.logits(x)  # type: ignore[operator]
         target, weight = batch.target.to(self.device), batch.weight.to(self.device)
         water, hidden = ((logits[:, k : k + 1], target[:, k : k + 1], weight[:, k : k + 1]) for k in (0, 1))
         loss = masked_cross_entropy(*water) + _HIDDEN_SHARE * masked_cross_entropy(*hidden)
-        return loss + _HARD_SHARE * adaptive_max_pool_loss(*water)
+        loss = loss + _HARD_SHARE * adaptive_max_pool_loss(*water)
+        if not torch.isfinite(loss):
+            raise InputError(
+                "the loss is no number any more: the training has failed; begin again with a smaller --rate"
+            )
+        return loss
 
 
 def _simulated(seed: int, side: int) -> Batch:

@@ -41,6 +41,11 @@ class RunFolder:
         return (self.path / _TRAINING).is_file()
 
     @property
+    def checkpoint(self) -> Path:
+        """As `fit` calls it."""
+        return self.path / "checkpoint.pt"
+
+    @property
     def log(self) -> Path:
         return self.path / _LOG
 
@@ -49,16 +54,11 @@ class RunFolder:
         self.path.mkdir(exist_ok=True)
         _write(self.path / _TRAINING, json.dumps(self._identity, indent=1) + "\n")
 
-    def forget_from(self, step: int) -> float:
-        """Drop what was logged of `step` and later ones, which are made again.
-
-        Returns:
-            The seconds that the last line left has; 0 without one.
-        """
+    def forget_from(self, step: int) -> None:
+        """Drop what was logged of `step` and later ones, which are made again."""
         kept = [row for row in self.rows() if int(row["step"]) < step]
         lines = [",".join(LOG_COLUMNS), *(",".join(row[name] for name in LOG_COLUMNS) for row in kept)]
         _write(self.log, "\n".join(lines) + "\n")
-        return float(kept[-1]["seconds"]) if kept else 0.0
 
     def add(self, row: Mapping[str, float | int | None]) -> None:
         """Append a line to the log."""

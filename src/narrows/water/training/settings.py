@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from narrows.errors import InputError
+from narrows.training.loop import LoopSettings
+from narrows.water.model_files import DEFAULT
 from narrows.water.training.labelled import CELL
 
 __all__ = ["SCRATCH", "TrainSettings"]
@@ -13,8 +15,7 @@ __all__ = ["SCRATCH", "TrainSettings"]
 SCRATCH = "scratch"
 _RATE, _SCRATCH_RATE = 5e-4, 2e-3
 _VALIDATIONS = 20
-# Steps that the average of the weights looks back on, at most.
-_LONGEST_AVERAGE = 200
+_WARM = 150
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class TrainSettings:
     Attributes:
         start: weights to begin with: a name of those that come with narrows, a file that a training wrote, or
             ``"scratch"``.
-        size: of a network from scratch.
+        size: of a network from scratch: "water" unless told, or "water-small".
         steps: of the optimiser, each on one batch.
         batch, crop: crops of a step, and their side in pixels.
         rate: the highest learning rate; 5e-4, or from scratch 2e-3, if left out.
@@ -37,7 +38,7 @@ class TrainSettings:
         InputError: one of them makes no sense.
     """
 
-    start: str = "default"
+    start: str = DEFAULT
     size: str | None = None
     steps: int = 1500
     batch: int = 8
@@ -81,10 +82,17 @@ class TrainSettings:
         """Steps between validations."""
         return max(1, self.steps // _VALIDATIONS)
 
-    @property
-    def average(self) -> float:
-        """How much of the averaged weights stays at each step: a short training looks back on fewer steps."""
-        return 1 - 1 / max(1, min(_LONGEST_AVERAGE, self.steps // 10))
+    def loop(self, *, validates: bool) -> LoopSettings:
+        """For `fit`. Checkpoints stand wherever it validates."""
+        return LoopSettings(
+            self.steps,
+            self.highest_rate,
+            warm=min(_WARM, self.steps // 10),
+            seed=self.seed,
+            save_every=self.validate_every,
+            validate_every=self.validate_every if validates else 0,
+            patience=self.patience if validates else 0,
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """For the run's folder and the file; all of it changes the result."""
