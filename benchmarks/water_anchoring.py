@@ -43,7 +43,9 @@ def moved(view: View, shift: tuple[int, int], *, anchored: bool) -> View:
     )
 
 
-def compared(whole: Answer, part: Answer, observed: Any, shift: tuple[int, int], border: tuple[int, int]) -> dict[str, Any]:
+def compared(
+    whole: Answer, part: Answer, observed: Any, shift: tuple[int, int], border: tuple[int, int]
+) -> dict[str, Any]:
     """Shares of pixels whose answer changed: water or not; and the largest change of probability."""
     here = whole.classes[shift[0] :, shift[1] :] == WATER
     there = part.classes == WATER

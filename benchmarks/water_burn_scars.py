@@ -62,11 +62,17 @@ def main() -> int:
             part = _part(drawn.view, place)
             shown = [panel_of(part, None, name.replace("_", " "), outline=scar)]
             panels.append(shown + [panel_of(part, answers[each][place], each, outline=scar) for each in beside])
-    by_window = {window: {method: _row(*counts) for method, counts in found.items()} for window, found in counted.items()}
+    by_window = {
+        window: {method: _row(*counts) for method, counts in found.items()} for window, found in counted.items()
+    }
     rows: list[dict[str, Any]] = [{"method": method, **found} for method, found in by_window.pop("all").items()]
     table("Burnt ground called water", rows, list(rows[0]))
     save_panels(panels, chosen.picture)
-    settings: dict[str, Any] = {"model": chosen.model, "best_rule": best, "missing": {each.name: each.why for each in missing}}
+    settings: dict[str, Any] = {
+        "model": chosen.model,
+        "best_rule": best,
+        "missing": {each.name: each.why for each in missing},
+    }
     settings["windows"] = by_window
     save(chosen.name, settings, rows)
     return 0

@@ -114,7 +114,7 @@ def _water(
     aoi: str | None,
     threshold: float,
     min_area: str | None,
-    mask_clouds: bool,
+    mask_clouds: bool | None,
     model: str | None,
     weights: str | None,
     arguments: tuple[str, ...],
@@ -153,7 +153,7 @@ def _water(
         job.files.check(overwrite=overwrite)
         with open_scene(job.scene, **scene_options) as scene:
             clouds = choose_clouds(scene, mask_clouds, may_ask_network=networks.tells_hidden)
-            if not quiet and clouds == "network":
+            if not quiet and mask_clouds and clouds == "network":
                 say(f"{job.name}: clouds: by the network itself, as the product has no mask of them")
             network = networks.get(hidden=clouds == "network")
             with progress_bar(job.name, shown=not quiet) as progress:

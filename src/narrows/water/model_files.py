@@ -29,10 +29,11 @@ __all__ = [
     "read_model_file",
     "save_model_file",
     "shipped_model",
+    "tells_hidden",
 ]
 
 ENDING = ".safetensors"
-DEFAULT = "default"
+DEFAULT = "water"
 """The weights, of those that come with narrows, that training begins with unless told."""
 SIZES = ("water", "water-small")
 """Networks that can be trained from scratch."""
@@ -54,6 +55,15 @@ class WaterModel:
 def is_model_file(model: object) -> bool:
     """Whether what names a network names a file that `narrows water train` wrote, by its ending."""
     return isinstance(model, str) and model.lower().endswith(ENDING) and not model.startswith("deepwatermap:")
+
+
+def tells_hidden(model: object) -> bool:
+    """Whether what names a network (None for the default one) names one that also says what clouds hide: one that comes
+    with narrows, or a file of weights.
+    """
+    from narrows.water import weights
+
+    return model is None or is_model_file(model) or (isinstance(model, str) and model in weights.available())
 
 
 def new_model(size: str) -> WaterModel:

@@ -39,7 +39,8 @@ class WaterNetwork:
         name: how outputs name it. module: the network, in eval mode; input (1, 6, H, W) float32, output (1,
         1, H, W). gives: whether its output is a probability or its logit. digest: changes when its weights
         do. as_published: prepare and sharpen as DeepWaterMap's authors do (`deepwatermap`), not by
-        reflectance as it is.
+        reflectance as it is. tells_hidden: a second output channel is what clouds hide. known_stride: `stride`,
+        where it needn't be found out.
     """
 
     name: str
@@ -48,6 +49,7 @@ class WaterNetwork:
     digest: str
     as_published: bool = False
     tells_hidden: bool = False
+    known_stride: int | None = None
 
     def framing(self, height: int, width: int, grid_origin: tuple[int, int]) -> Framing:
         """Where the scene lies in what the network sees."""
@@ -58,6 +60,8 @@ class WaterNetwork:
     @cached_property
     def stride(self) -> int:
         """Total stride: rows of the image for one row of the coarsest value inside the network."""
+        if self.known_stride is not None:
+            return self.known_stride
         nodes = _graph(self.module, _PROBE, _PROBE).nodes
         heights = [node.height for node in nodes if node.rows is not None and node.height > 1]
         return max(1, round(_PROBE / min(heights, default=_PROBE)))
@@ -140,13 +144,16 @@ class Rescale:
         return Rescale(minimum, _COUNTS_PER_REFLECTANCE / max(span, 1.0))
 
 
-def default_network(*, hidden: bool = False) -> WaterNetwork:
-    """The compact network that comes with the package; with `hidden`, also its own opinion of what clouds
-    hide.
+def default_network(name: str = "water", *, hidden: bool = False) -> WaterNetwork:
+    """A network that comes with the package, "water" or "water-small"; with `hidden`, also its own opinion of what
+    clouds hide.
+
+    Raises:
+        InputError: there is none of this name.
     """
     from narrows.water import weights
 
-    return _with_hidden("default", weights.load("default"), hidden)
+    return _with_hidden(name, weights.load(name), hidden)
 
 
 def trained_network(path: str | Path, *, hidden: bool = False) -> WaterNetwork:
@@ -166,7 +173,11 @@ def _with_hidden(name: str, module: torch.nn.Module, hidden: bool) -> WaterNetwo
     from narrows.water.adapters import WaterAndHidden, WaterOnly
 
     adapter = WaterAndHidden(module) if hidden else WaterOnly(module)
-    return WaterNetwork(name, adapter.eval(), "probability", digest_of(module), tells_hidden=hidden)
+    stride = module.stride
+    assert isinstance(stride, int)
+    return WaterNetwork(
+        name, adapter.eval(), "probability", digest_of(module), tells_hidden=hidden, known_stride=stride
+    )
 
 
 def deepwatermap(weights: str | Path) -> WaterNetwork:

@@ -27,14 +27,14 @@ class Mapper:
     Attributes:
         network: gives the network; asked with `hidden` for its own opinion of what clouds hide.
         options: threshold and budget.
-        mask_clouds, tells_hidden: hide clouds; whether the network has an opinion of them.
+        mask_clouds, tells_hidden: hide clouds, as in `map_water`; whether the network has an opinion of them.
         scene_options: what `open_scene` takes.
         progress: a context manager around each scene, given its name, that gives the callback for the rows done.
     """
 
     network: Callable[..., WaterNetwork]
     options: MapOptions
-    mask_clouds: bool
+    mask_clouds: bool | None
     tells_hidden: bool
     progress: Callable[[str], AbstractContextManager[Progress | None]]
     scene_options: dict[str, Any] = field(default_factory=dict)

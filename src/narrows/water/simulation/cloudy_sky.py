@@ -117,7 +117,8 @@ def _air_below(height: float, haze: float) -> Array:
 def _bumps(layer: CloudLayer, seed: int, shape: tuple[int, int]) -> Array:
     """How the tops of a layer rise and fall, in the logarithm of its depth."""
     bumps = FractalNoise(seed, 94, max(layer.size // 4, 4), 2, 0.8).rows(0, shape[0], shape[1])
-    return np.asarray(bumps * np.float32(0.5))
+    bumps *= 0.5
+    return bumps
 
 
 def _sides(depth: Array, bumps: Array, sun: Sun) -> Array:
@@ -127,4 +128,5 @@ def _sides(depth: Array, bumps: Array, sun: Sun) -> Array:
     row, column = sun.towards
     # A sheet too thin to rise has no sides.
     down, across = np.gradient(np.log1p(depth) + bumps * np.clip(depth / 5, 0, 1))
-    return np.clip(1 - np.float32(np.tan(np.radians(sun.zenith))) * 0.8 * (down * row + across * column), 0.6, 1.25)
+    towards = np.float32(np.tan(np.radians(sun.zenith))) * 0.8 * (down * row + across * column)
+    return np.asarray(np.clip(1 - towards, 0.6, 1.25))
