@@ -17,7 +17,8 @@ def test_logits_become_as_sure_as_they_are_right_and_nothing_else() -> None:
         target = (torch.rand(before.shape) < torch.sigmoid(0.4 * before + 0.3)).float()
     weight = torch.ones_like(target)
     weight[:, :, :4] = 0
-    found = fit_sharpness(model, Batch(x, target, weight))
+    batch = Batch(x, target, weight)
+    found = fit_sharpness(model, batch, batch)
     assert set(found) == {"water", "hidden"}
     with torch.no_grad():
         after = model.logits(x)
