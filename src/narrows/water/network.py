@@ -5,6 +5,7 @@ prepared.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -38,7 +39,8 @@ class WaterNetwork:
         name: how outputs name it. module: the network, in eval mode; input (1, 6, H, W) float32, output (1,
         1, H, W). gives: whether its output is a probability or its logit. digest: changes when its weights
         do. as_published: prepare and sharpen as DeepWaterMap's authors do (`deepwatermap`), not by
-        reflectance as it is.
+        reflectance as it is. without_swir: it was taught to do without shortwave infrared, given as 1 in
+        both bands.
     """
 
     name: str
@@ -47,6 +49,22 @@ class WaterNetwork:
     digest: str
     as_published: bool = False
     tells_hidden: bool = False
+    without_swir: bool = False
+
+    def check_bands(self, name: str, lacks: Sequence[str]) -> None:
+        """Refuse the scene `name`, which `lacks` these bands, for a network that can't do without.
+
+        Raises:
+            InputError: it lacks some, and the network wasn't taught so.
+        """
+        if not lacks or self.without_swir:
+            return
+        from narrows.water.weights import names_without_swir
+
+        able = " or ".join([*names_without_swir(), "one of your own that was taught so (--without-swir)"])
+        raise InputError(
+            f"{name}: has no {' and '.join(lacks)}, which the network {self.name} needs; what can do without is {able}"
+        )
 
     def framing(self, height: int, width: int, grid_origin: tuple[int, int]) -> Framing:
         """Where the scene lies in what the network sees."""
@@ -148,7 +166,10 @@ def default_network(*, hidden: bool = False) -> WaterNetwork:
 
     module = weights.load("default").eval()
     adapter = WaterAndHidden(module) if hidden else WaterOnly(module)
-    return WaterNetwork("default", adapter.eval(), "probability", digest_of(module), tells_hidden=hidden)
+    able = weights.taught_without_swir(module)
+    return WaterNetwork(
+        "default", adapter.eval(), "probability", digest_of(module), tells_hidden=hidden, without_swir=able
+    )
 
 
 def deepwatermap(weights: str | Path) -> WaterNetwork:
@@ -168,9 +189,13 @@ def deepwatermap(weights: str | Path) -> WaterNetwork:
     return WaterNetwork("deepwatermap", module.eval(), "probability", digest_of(module), as_published=True)
 
 
-def own_network(module: torch.nn.Module | ExportedProgram, name: str, gives: Gives) -> WaterNetwork:
-    """A network of the user's: six bands of reflectance in, one channel out."""
-    return WaterNetwork(name, module, gives, digest_of(module))
+def own_network(
+    module: torch.nn.Module | ExportedProgram, name: str, gives: Gives, *, without_swir: bool = False
+) -> WaterNetwork:
+    """A network of the user's: six bands of reflectance in, one channel out; `without_swir` if it can do with 1 in
+    place of shortwave infrared.
+    """
+    return WaterNetwork(name, module, gives, digest_of(module), without_swir=without_swir)
 
 
 def digest_of(module: torch.nn.Module | ExportedProgram) -> str:

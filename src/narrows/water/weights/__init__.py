@@ -10,7 +10,7 @@ from narrows.errors import InputError
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["available", "load", "path"]
+__all__ = ["available", "load", "names_without_swir", "path", "taught_without_swir"]
 
 
 def available() -> list[str]:
@@ -45,3 +45,16 @@ def load(name: str = "default") -> nn.Module:
     model = rowwise_water()
     load_weights(model, path(name))
     return model.eval()
+
+
+def taught_without_swir(model: nn.Module) -> bool:
+    """Whether a network trained by this package can do without shortwave infrared, given as 1 in both bands: every
+    `WaterNet` loses it now and then in training (`recipes.augmentation.vary`)."""
+    from narrows.networks.water_net import WaterNet
+
+    return isinstance(model, WaterNet)
+
+
+def names_without_swir() -> list[str]:
+    """Those of `available` that can do without shortwave infrared."""
+    return [name for name in available() if taught_without_swir(load(name))]
