@@ -201,6 +201,36 @@ def test_the_rio_plugin(tmp_path, scene, index_network):
     assert again.stderr.strip().splitlines()[-1].startswith("Error:")
 
 
+def test_four_bands_for_a_network_that_was_taught_so(tmp_path, narrows_water, index_network):
+    path = write_scene(tmp_path / "planet.tif", pond(), count=4)
+    model = ("--model", index_network.replace(":awei", ":dark"), "--gives", "logits")
+    refused = narrows_water(path, "-o", tmp_path / "no.tif", *model)
+    assert refused.exit_code == 2
+    assert (
+        "planet.tif: has no swir1 and swir2, which the network index.py:dark needs" in refused.stderr.splitlines()[-1]
+    )
+    assert not (tmp_path / "no.tif").exists()
+    said = narrows_water(
+        path, "-o", tmp_path / "m.tif", *model, "--without-swir", "--quicklook", tmp_path / "q.png", "--json", "-q",
+        "--bands", "1,2,3,4",
+    )  # fmt: skip
+    assert said.exit_code == 0, said.output
+    assert said.stderr.splitlines() == ["planet.tif: caution: no shortwave infrared: the map is less sure"]
+    assert json.loads(said.stdout)["applied"]["caution"] == "no shortwave infrared: the map is less sure"
+    with rasterio.open(tmp_path / "m.tif") as mask:
+        np.testing.assert_array_equal(mask.read(1), pond())
+        assert mask.tags()["NARROWS_CAUTION"] == "no shortwave infrared: the map is less sure"
+    assert Image.open(tmp_path / "q.png").size[0] > 500
+
+
+def test_only_a_network_of_ones_own_is_said_to_do_without(tmp_path, scene):
+    for model in ((), ("--model", "deepwatermap:w.safetensors")):
+        arguments = ["water", str(scene), "-o", str(tmp_path / "m.tif"), "--without-swir", *model]
+        result = CliRunner().invoke(narrows, arguments)
+        assert result.exit_code == 2
+        assert "--without-swir is said of a network of your own" in result.stderr.splitlines()[-1]
+
+
 @pytest.mark.parametrize("command", [[], ["water"], ["run"], ["plan"], ["import-deepwatermap"]])
 def test_help_shows_an_example(command):
     result = CliRunner().invoke(narrows, [*command, "--help"])

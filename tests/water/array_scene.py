@@ -25,6 +25,7 @@ class ArrayScene:
 
     name = "array"
     acquired = None
+    lacks: ClassVar[tuple[str, ...]] = ()
     applied: ClassVar[dict[str, str]] = {"sensor": "none", "scale": "1"}
 
     def __init__(

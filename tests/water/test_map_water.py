@@ -74,6 +74,36 @@ def test_xarray_gives_xarray(scene_path, known):
     assert water.attrs["water_pixels"] == (known == 1).sum()
 
 
+def dark_where_near_infrared_is() -> nn.Module:
+    """Water where near infrared is below 0.2, if both bands of shortwave infrared are 1."""
+    model = nn.Conv2d(6, 1, 1)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([0.0, 0.0, 0.0, -50.0, 5.0, 5.0]).reshape(1, 6, 1, 1))
+        model.bias.zero_()
+    return model
+
+
+def test_without_shortwave_infrared_the_map_says_that_it_is_less_sure(tmp_path, scene_path):
+    with rasterio.open(scene_path) as given:
+        bands = given.read()
+    known = np.where((bands[:4] == 0).any(axis=0), 255, bands[3] <= 2000).astype(np.uint8)
+    given = rioxarray.open_rasterio(scene_path, mask_and_scale=True)[:4]
+    given.attrs.pop("long_name")
+    options = {"model": dark_where_near_infrared_is(), "gives": "logits", "bands": "1,2,3,4"}
+    with pytest.raises(InputError, match=r"has no swir1 and swir2, which the network Conv2d needs"):
+        map_water(given, **options)
+    water = map_water(given, **options, without_swir=True)
+    np.testing.assert_array_equal(water.values, known)
+    assert water.attrs["applied_caution"] == "no shortwave infrared: the map is less sure"
+    out = tmp_path / "w.tif"
+    result = map_water(scene_path, out, **options, without_swir=True, quicklook=tmp_path / "q.png", memory="2GB")
+    assert result.as_dict()["applied"]["caution"] == "no shortwave infrared: the map is less sure"
+    with rasterio.open(out) as mask:
+        np.testing.assert_array_equal(mask.read(1), known)
+        assert mask.tags()["NARROWS_CAUTION"] == "no shortwave infrared: the map is less sure"
+        assert mask.tags()["NARROWS_BANDS"] == "blue 1, green 2, red 3, nir 4 (--bands)"
+
+
 def test_a_dataset_with_the_probability_of_an_area(scene_path, known):
     with open_scene(scene_path) as scene:
         found = map_water(scene, model=index(), gives="logits", probability=True, aoi="500100,4999700,500250,4999900")

@@ -25,6 +25,21 @@ def test_cells_are_means_over_what_was_observed(longest):
             assert mean == pytest.approx(bands[4][place][seen].mean(), rel=1e-5)
 
 
+def test_without_shortwave_infrared_near_infrared_leads(tmp_path):
+    bands = np.random.default_rng(0).random((6, 20, 30), dtype=np.float32)
+    bands[4:] = 1
+    seen = np.ones((20, 30), bool)
+    overview = Overview(20, 30, swir=False)
+    overview.add_scene(0, bands, seen)
+    overview.add_map(0, np.zeros((20, 30), np.uint8))
+    np.testing.assert_allclose(overview._colour / overview._seen, bands[[3, 2, 1]], rtol=1e-6)
+    picture = overview.false_colour()
+    assert all(picture[..., band].std() > 0.1 for band in range(3))
+    assert overview.colours == "near infrared, red, green (no short-wave infrared: less sure)"
+    save_quicklook(overview, Caption("t", "l", None), tmp_path / "q.png")
+    assert Image.open(tmp_path / "q.png").size[0] > 500
+
+
 def test_the_map_is_blue_where_there_is_water():
     overview = Overview(30, 30)
     overview.add_scene(0, np.full((6, 30, 30), 0.2, np.float32), np.ones((30, 30), bool))

@@ -28,7 +28,8 @@ __all__ = ["rio_water", "water"]
 
 _HELP = """Map the surface water of each SCENE, whole, inside a memory budget.
 
-SCENE is a multi-band GeoTIFF, a Landsat, Sentinel-2 or HLS product (folder, zip or tar), or a STAC item. OUT is a
+SCENE is a multi-band GeoTIFF, a Landsat, Sentinel-2 or HLS product (folder, zip or tar), or a STAC item; without
+shortwave infrared (PlanetScope, NAIP, ...) for a network that was taught so, whose map is less sure then. OUT is a
 cloud-optimised GeoTIFF (0 land, 1 water, 254 hidden by cloud or shadow, 255 no data); for several scenes a folder,
 which gets NAME_water.tif for each. In the names of the other outputs {} stands for the scene's name.
 
@@ -119,6 +120,7 @@ def _water(
     weights: str | None,
     arguments: tuple[str, ...],
     gives: Literal["probability", "logits"],
+    without_swir: bool,
     overwrite: bool,
     as_json: bool,
     quiet: bool,
@@ -142,7 +144,7 @@ def _water(
     files = MapFiles(output, probability, polygons, quicklook, stats)
     placed = place_files(files, scenes)
     scene_options = {name: value for name, value in scene_options.items() if value is not None}
-    networks = Networks(model, weights, arguments, gives)
+    networks = Networks(model, weights, arguments, gives, without_swir)
 
     def work(job: Job) -> MapResult:
         from dataclasses import replace

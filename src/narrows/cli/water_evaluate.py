@@ -71,6 +71,7 @@ def evaluate(
     weights: str | None,
     arguments: tuple[str, ...],
     gives: Any,
+    without_swir: bool,
     overwrite: bool,
     as_json: bool,
     quiet: bool,
@@ -97,7 +98,7 @@ def evaluate(
             raise InputError("--peer-curves and --no-peers contradict each other")
         options = {name: value for name, value in scene_options.items() if value is not None}
         pairs = find_pairs(scenes, mask, options)
-        networks = Networks(model, weights, arguments, gives)
+        networks = Networks(model, weights, arguments, gives, without_swir)
         kinds = (False, True) if networks.tells_hidden else (False,)
         methods: list[Method] = [NetworkMethod(networks.get(hidden=each), threshold, memory) for each in kinds]
         others, missing = find_peers() if peers else ([], [])

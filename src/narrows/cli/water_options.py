@@ -69,15 +69,25 @@ MODEL_OPTIONS: tuple[Decorator, ...] = (
         show_default=True,
         help="What such a network's output is.",
     ),
+    click.option(
+        "--without-swir",
+        is_flag=True,
+        help="Such a network was taught to do without shortwave infrared, given as 1 in both bands.",
+    ),
 )
 SCENE_OPTIONS: tuple[Decorator, ...] = (
-    click.option("--bands", metavar="LIST", help="Order of the bands: six numbers or names, as 2,3,4,5,6,7."),
+    click.option(
+        "--bands",
+        metavar="LIST",
+        help="Order of the bands: six numbers, for blue,green,red,nir,swir1,swir2, as 2,3,4,5,6,7; or four, where "
+        "there is no shortwave infrared; or a name for each band of the file.",
+    ),
     click.option("--sensor", help="The sensor, where the files don't say."),
     click.option(
         "--scale",
         type=_NUMBERS,
         help="Reflectance = number x SCALE + OFFSET, instead of what the files say: one number, or one for "
-        "each of blue,green,red,nir,swir1,swir2.",
+        "each of blue,green,red,nir,swir1,swir2 (or the first four).",
     ),
     click.option("--offset", type=_NUMBERS, help="See --scale."),
     click.option("--nodata", type=float, help="The number of pixels without data, instead of what the files say."),
@@ -90,11 +100,16 @@ BY_PIXEL = click.option("--by-pixel", is_flag=True, help="Maps without a georefe
 class Networks:
     """The network for this command, read once for each way it is used."""
 
-    def __init__(self, model: str | None, weights: str | None, arguments: tuple[str, ...], gives: Any):
+    def __init__(
+        self, model: str | None, weights: str | None, arguments: tuple[str, ...], gives: Any, without_swir: bool = False
+    ):
         if model is None and (weights or arguments):
             raise InputError("--weights and --arg belong to --model")
         if tells_hidden(model) and model is not None and (weights or arguments):
             raise InputError(f"{model}: holds its own weights and arguments; leave out --weights and --arg")
+        if without_swir and (model is None or tells_hidden(model) or model.startswith("deepwatermap:")):
+            raise InputError("--without-swir is said of a network of your own, which --model names")
+        self._without_swir = without_swir
         self._said = (model, weights, arguments, gives)
         self._known: dict[bool, WaterNetwork] = {}
 
@@ -116,7 +131,8 @@ class Networks:
         model, weights, arguments, gives = self._said
         if model is None or tells_hidden(model) or model.startswith("deepwatermap:"):
             return choose_network(model, gives, hidden=hidden)
-        return own_network(read_model(model, weights, arguments), Path(model).name, gives)
+        own = read_model(model, weights, arguments)
+        return own_network(own, Path(model).name, gives, without_swir=self._without_swir)
 
 
 def mapper(
@@ -128,6 +144,7 @@ def mapper(
     weights: str | None,
     arguments: tuple[str, ...],
     gives: Any,
+    without_swir: bool,
     quiet: bool,
     **scene_options: Any,
 ) -> Mapper:
@@ -139,7 +156,7 @@ def mapper(
     from narrows.water.mapping import MapOptions
     from narrows.water.ready_maps import Mapper
 
-    networks = Networks(model, weights, arguments, gives)
+    networks = Networks(model, weights, arguments, gives, without_swir)
     return Mapper(
         networks.get,
         MapOptions(threshold=threshold, memory=memory),

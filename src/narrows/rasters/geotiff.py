@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
 from narrows.errors import InputError
+from narrows.rasters.absent import with_shortwave
 from narrows.rasters.images import Files, Image, RasterImage
 from narrows.rasters.naming import BandOrder, order_from_names, order_from_option
 from narrows.rasters.product import Layer, Product
 from narrows.rasters.scaling import Overrides, Scaling, describe, looks_like_reflectance, unknown_scaling
-from narrows.rasters.sensors import BANDS, UNKNOWN_SENSOR, Sensor
+from narrows.rasters.sensors import BANDS, FIRST_FOUR, UNKNOWN_SENSOR, Sensor
 
 __all__ = ["read_files", "read_raster", "settle_scaling"]
 
@@ -20,7 +21,9 @@ BandOption = Sequence[str | int] | Mapping[str, int]
 def read_raster(
     path: str, files: Files, sensor: Sensor | None, bands: BandOption | None, overrides: Overrides
 ) -> Product:
-    """The six bands of one file. Their order is the user's, else that of the descriptions, else of the colours.
+    """The six bands of one file, or four where it has no shortwave infrared.
+
+    Their order is the user's, else that of the descriptions, else of the colours.
 
     Raises:
         InputError: the file can't be read, or its order or scaling isn't known.
@@ -29,14 +32,14 @@ def read_raster(
     image = files.open(path)
     order = _order(image, name, sensor, bands)
     sensor = sensor or order.sensor or UNKNOWN_SENSOR
-    picked = [(image, order.indexes[band]) for band in BANDS]
+    picked = [(image, order.indexes[band]) for band in order.bands]
     return _product(name, picked, sensor, overrides, f"{_listing(order)} ({order.where})")
 
 
 def read_files(
     paths: Mapping[str, str] | Sequence[str], files: Files, sensor: Sensor | None, overrides: Overrides
 ) -> Product:
-    """Six files of one band each: by name (colours, or band codes such as ``"B2"``), or in the order of `BANDS`.
+    """Six files of one band each, or four: by name (colours, or codes such as ``"B2"``), or in the order of `BANDS`.
 
     Raises:
         InputError: a band is missing, a file can't be read or has several bands, or their scaling isn't known.
@@ -46,20 +49,23 @@ def read_files(
         order = order_from_names(keys, sensor, "the files given")
         if order is None:
             raise InputError(f"the files' names {', '.join(map(str, keys))} are no bands; use {', '.join(BANDS)}")
-        listed = [paths[keys[order.indexes[band] - 1]] for band in BANDS]
+        listed = [paths[keys[order.indexes[band] - 1]] for band in order.bands]
         sensor = sensor or order.sensor
     else:
-        if len(paths) != len(BANDS):
-            raise InputError(f"give six files, for {', '.join(BANDS)} in this order; there are {len(paths)}")
+        if len(paths) not in (len(FIRST_FOUR), len(BANDS)):
+            raise InputError(
+                f"give six files, for {', '.join(BANDS)} in this order, or four, for the first four; there are "
+                f"{len(paths)}"
+            )
         listed = list(paths)
     picked = []
-    for band, path in zip(BANDS, listed, strict=True):
+    for band, path in zip(BANDS, listed, strict=False):
         image = files.open(str(path))
         if image.count != 1:
             raise InputError(f"{path}: has {image.count} bands, where one file of one band is wanted for {band}")
         picked.append((image, 1))
     name = PurePath(str(listed[0])).name
-    where = ", ".join(f"{band} {PurePath(str(path)).name}" for band, path in zip(BANDS, listed, strict=True))
+    where = ", ".join(f"{band} {PurePath(str(path)).name}" for band, path in zip(BANDS, listed, strict=False))
     return _product(name, picked, sensor or UNKNOWN_SENSOR, overrides, where)
 
 
@@ -84,7 +90,7 @@ def _product(
     )
     applied = {"sensor": sensor.title, "bands": where, **describe(scaling)}
     fill_gaps = sensor.name == "landsat-etm"
-    return Product(name, sensor, layers, applied, fill_gaps=fill_gaps)
+    return Product(name, sensor, with_shortwave(layers), applied, fill_gaps=fill_gaps)
 
 
 def settle_scaling(
@@ -95,9 +101,10 @@ def settle_scaling(
     sensor: Sensor,
     overrides: Overrides,
 ) -> Scaling:
-    """The scaling: the user's, else what the file states, else the sensor's where all its products have the same.
+    """The scaling of the bands `picked`, six or four.
 
-    Floating-point numbers that lie where reflectance lies in a few sampled windows count as reflectance.
+    It is the user's, else what the file states, else the sensor's where all its products have the same. Floating-point
+    numbers that lie where reflectance lies in a few sampled windows count as reflectance.
 
     Raises:
         InputError: none of these says it.
@@ -107,9 +114,9 @@ def settle_scaling(
     if overrides.settles_scale:
         return overrides.alone(fills)
     if sensor.scale is not None:
-        fill = fills if any(fills) or sensor.fill is None else ((sensor.fill,),) * len(BANDS)
+        fill = fills if any(fills) or sensor.fill is None else ((sensor.fill,),) * len(picked)
         known = Scaling(
-            (sensor.scale,) * len(BANDS), (sensor.offset or 0.0,) * len(BANDS), fill, f"all of {sensor.title}"
+            (sensor.scale,) * len(picked), (sensor.offset or 0.0,) * len(picked), fill, f"all of {sensor.title}"
         )
         return overrides.apply(known)
     kinds = {image.dtype(index).kind for image, index in picked}
@@ -119,7 +126,7 @@ def settle_scaling(
     words = looks_like_reflectance(picked, fills)
     if words is None:
         raise unknown_scaling(name, f"its bands hold {dtype.name} numbers that are no reflectance between 0 and 1")
-    return overrides.apply(Scaling.uniform(1.0, 0.0, (), words).with_fills(fills))
+    return overrides.apply(Scaling.uniform(1.0, 0.0, (), words, len(picked)).with_fills(fills))
 
 
 def _fills(nodata: Sequence[float | None]) -> tuple[tuple[float, ...], ...]:
@@ -130,9 +137,10 @@ def _fills(nodata: Sequence[float | None]) -> tuple[tuple[float, ...], ...]:
 def _order(image: RasterImage, name: str, sensor: Sensor | None, bands: BandOption | None) -> BandOrder:
     if bands is not None:
         return order_from_option(bands, image.count, name)
-    if image.count < len(BANDS):
+    if image.count < len(FIRST_FOUR):
         raise InputError(
-            f"{name}: has {image.count} band{'s' * (image.count != 1)}; six are needed: {', '.join(BANDS)}"
+            f"{name}: has {image.count} band{'s' * (image.count != 1)}; six are needed: {', '.join(BANDS)}, or the "
+            "first four of them"
         )
     order = order_from_names(image.descriptions, sensor, name) or _order_from_colours(image)
     if order is None and sensor is not None and image.count == len(sensor.order):
@@ -141,7 +149,8 @@ def _order(image: RasterImage, name: str, sensor: Sensor | None, bands: BandOpti
     if order is None:
         raise InputError(
             f"{name}: its {image.count} bands have no names, so their order isn't known; give it with "
-            f"--bands {','.join(BANDS)} (a name for each band of the file, - for others) or --bands 1,2,3,4,5,6"
+            f"--bands {','.join(BANDS)} (a name for each band of the file, - for others) or --bands 1,2,3,4,5,6; "
+            "without shortwave infrared with the first four"
         )
     return order
 
@@ -152,7 +161,11 @@ def _order_from_colours(image: RasterImage) -> BandOrder | None:
     for number, colour in enumerate(image.colours, start=1):
         if colour in ("blue", "green", "red", "nir"):
             indexes.setdefault(colour, number)
-    if len(indexes) != 4 or len(infrared) != 2:
+    if len(indexes) != len(FIRST_FOUR):
+        return None
+    if not infrared and not {"undefined", "gray"} & set(image.colours):
+        return BandOrder(indexes, None, "colour interpretation")
+    if len(infrared) != 2:
         return None
     # Without wavelengths, the two short-wave infrared bands come in the order of every sensor: swir1 first.
     waves = [image.tags(number, "IMAGERY").get("CENTRAL_WAVELENGTH_UM") for number in infrared]
@@ -163,4 +176,4 @@ def _order_from_colours(image: RasterImage) -> BandOrder | None:
 
 
 def _listing(order: BandOrder) -> str:
-    return ", ".join(f"{band} {order.indexes[band]}" for band in BANDS)
+    return ", ".join(f"{band} {order.indexes[band]}" for band in order.bands)

@@ -57,9 +57,12 @@ def open_scene(
     folder or .zip; an HLS folder; a STAC item (a JSON file or its http address); an xarray array or dataset; or, here
     or as `files`, six single-band files as a list in the order of `BANDS` or a mapping from band to file.
 
+    Rasters, files, STAC items and xarray objects of blue, green, red and nir alone are read as well: both bands of
+    shortwave infrared are 1 then, and `scene.lacks` names them.
+
     The rest overrides what the scene says of itself: `sensor` (see `SENSORS`), `bands` (a name for each band of the
-    file, six numbers, or a mapping), `scale` and `offset` (reflectance = number x scale + offset; one number, or
-    six in the order of `BANDS`), `nodata` (NaN for none).
+    file, six numbers or four, or a mapping), `scale` and `offset` (reflectance = number x scale + offset; one number,
+    or six, or four, in the order of `BANDS`), `nodata` (NaN for none).
 
     Besides metadata, a few small windows are read, to see whether the reflectance is plausible.
     What is applied is logged, and stands in `scene.applied`. ::
@@ -151,13 +154,15 @@ def _read_container(container: Container, opened: Files, sensor: Sensor | None, 
 
 def _report(scene: Scene) -> None:
     for key, value in scene.applied.items():
-        logger.info("%s: %s: %s", scene.name, key.replace("_", " "), value)
+        level = logging.WARNING if key == "caution" else logging.INFO
+        logger.log(level, "%s: %s: %s", scene.name, key.replace("_", " "), value)
     if scene.crs is None:
         logger.warning("%s: has no CRS, so its outputs will have none", scene.name)
 
 
 def _check_plausible(scene: Scene, product: Product) -> None:
     """Look at a few windows: metadata of catalogues sometimes contradict the pixels."""
+    layers = product.layers[: len(product.layers) - len(scene.lacks)]
     inside = [(at + 1) / (_SAMPLE_WINDOWS + 1) for at in range(_SAMPLE_WINDOWS)]
     seen = [_sample(scene, share, share) for share in inside]
     pixels = np.concatenate(seen, axis=1)
@@ -171,10 +176,10 @@ def _check_plausible(scene: Scene, product: Product) -> None:
     ):
         if doubtful.size and doubtful.mean() > _IMPLAUSIBLE_SHARE:
             doubts.append(f"{doubtful.mean():.0%} of the pixels sampled have a reflectance {what}")
-    if not any(layer.fills for layer in product.layers):
+    if not any(layer.fills for layer in layers):
         # What a camera didn't see lies at the corners of its scene, if anywhere.
         seen += [_sample(scene, down, across) for down in (0, 1) for across in (0, 1)]
-        of_zero = np.array([[layer.offset] for layer in product.layers], dtype=np.float32)
+        of_zero = np.array([[layer.offset] for layer in layers], dtype=np.float32)
         blank = max(((part == of_zero).all(axis=0).mean() if part.size else 0.0) for part in seen)
         if blank > _IMPLAUSIBLE_SHARE:
             doubts.append("blocks of zeros in all bands: nothing says that those have no data (--nodata 0)")
@@ -185,7 +190,7 @@ def _check_plausible(scene: Scene, product: Product) -> None:
 
 
 def _sample(scene: Scene, down: float, across: float) -> NDArray[np.float32]:
-    """The observed pixels, (6, n), of a small window at these shares of the scene's height and width."""
+    """The observed pixels of a small window at these shares of the scene's height and width, in the bands it has."""
     top, left = (
         max(0, min(int(size * share), size - _SAMPLE_SIDE))
         for size, share in ((scene.height, down), (scene.width, across))
@@ -193,4 +198,4 @@ def _sample(scene: Scene, down: float, across: float) -> NDArray[np.float32]:
     bottom, right = min(scene.height, top + _SAMPLE_SIDE), min(scene.width, left + _SAMPLE_SIDE)
     part = scene.window((top, bottom), (left, right))
     rows = part.read(0, part.height)
-    return rows.reflectance[:, rows.observed]
+    return rows.reflectance[: 6 - len(scene.lacks), rows.observed]

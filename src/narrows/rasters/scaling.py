@@ -11,7 +11,7 @@ import numpy as np
 
 from narrows.errors import InputError
 from narrows.rasters.images import Image
-from narrows.rasters.sensors import BANDS
+from narrows.rasters.sensors import BANDS, FIRST_FOUR
 
 __all__ = ["LIMITS", "Overrides", "PerBand", "Scaling", "looks_like_reflectance", "unknown_scaling"]
 
@@ -26,7 +26,10 @@ _SAMPLE_SIDE = 64
 
 @dataclass(frozen=True)
 class Scaling:
-    """Reflectance = number x `scale` + `offset`, one for each band; `fills` are numbers of pixels not observed."""
+    """Reflectance = number x `scale` + `offset`, one for each band; `fills` are numbers of pixels not observed.
+
+    The bands are `BANDS`, or the first four of them.
+    """
 
     scale: tuple[float, ...]
     offset: tuple[float, ...]
@@ -34,9 +37,10 @@ class Scaling:
     where: str
 
     @classmethod
-    def uniform(cls, scale: float, offset: float, fills: Sequence[float], where: str) -> Scaling:
-        """The same for all six bands."""
-        count = len(BANDS)
+    def uniform(
+        cls, scale: float, offset: float, fills: Sequence[float], where: str, count: int = len(BANDS)
+    ) -> Scaling:
+        """The same for all bands."""
         return cls((scale,) * count, (offset,) * count, (tuple(fills),) * count, where)
 
     def with_fills(self, fills: tuple[tuple[float, ...], ...]) -> Scaling:
@@ -48,7 +52,7 @@ class Scaling:
 class Overrides:
     """What the user said on the command line or in the call, each None where nothing.
 
-    `scale` and `offset` hold a number for each band.
+    `scale` and `offset` hold one number for all bands, or one for each of six, or of the first four.
     """
 
     scale: tuple[float, ...] | None = None
@@ -60,12 +64,12 @@ class Overrides:
         """What was said, checked.
 
         Raises:
-            InputError: neither one number nor six, a number that isn't finite, or a scale of 0.
+            InputError: neither one number nor six nor four, a number that isn't finite, or a scale of 0.
         """
-        scales = _for_each_band("scale", scale)
+        scales = _numbers("scale", scale)
         if scales is not None and 0 in scales:
             raise InputError("--scale 0: every pixel would be the same; give the factor from numbers to reflectance")
-        return cls(scales, _for_each_band("offset", offset), nodata)
+        return cls(scales, _numbers("offset", offset), nodata)
 
     @property
     def settles_scale(self) -> bool:
@@ -73,23 +77,28 @@ class Overrides:
         return self.scale is not None
 
     def apply(self, scaling: Scaling) -> Scaling:
-        """`scaling` with the user's word in place of the file's."""
+        """`scaling` with the user's word in place of the file's.
+
+        Raises:
+            InputError: the user gave numbers for four bands, and there are six.
+        """
         notes = [scaling.where] if scaling.where else []
         scale, offset, fills = scaling.scale, scaling.offset, scaling.fills
+        count = len(scale)
         if self.scale is not None:
-            scale = self.scale
+            scale = _for_each_band("scale", self.scale, count)
             notes.append(f"scale {_join([f'{each:g}' for each in scale])} given by the user")
         if self.offset is not None:
-            offset = self.offset
+            offset = _for_each_band("offset", self.offset, count)
             notes.append(f"offset {_join([f'{each:g}' for each in offset])} given by the user")
         if self.nodata is not None:
-            fills = ((self.nodata,),) * len(BANDS)
+            fills = ((self.nodata,),) * count
             notes.append(f"no-data {self.nodata:g} given by the user")
         return Scaling(scale, offset, fills, "; ".join(notes))
 
     def alone(self, fills: Sequence[tuple[float, ...]]) -> Scaling:
         """The scaling where only the user gives one; the offset is 0 unless they say."""
-        scaling = Scaling((1.0,) * len(BANDS), (0.0,) * len(BANDS), tuple(fills), "")
+        scaling = Scaling((1.0,) * len(fills), (0.0,) * len(fills), tuple(fills), "")
         return self.apply(scaling)
 
 
@@ -104,22 +113,36 @@ def describe(scaling: Scaling) -> Mapping[str, str]:
     }
 
 
-def _for_each_band(option: str, given: PerBand | None) -> tuple[float, ...] | None:
+def _numbers(option: str, given: PerBand | None) -> tuple[float, ...] | None:
     if given is None:
         return None
     numbers = tuple(np.atleast_1d(np.asarray(given, dtype=float)).tolist())
-    if len(numbers) not in (1, len(BANDS)):
-        raise InputError(f"--{option}: {len(numbers)} numbers; give one, or one for each of {', '.join(BANDS)}")
+    if len(numbers) not in (1, len(FIRST_FOUR), len(BANDS)):
+        raise InputError(
+            f"--{option}: {len(numbers)} numbers; give one, or one for each of {', '.join(BANDS)} (the first four "
+            "where there is no shortwave infrared)"
+        )
     for number in numbers:
         if not math.isfinite(number):
             raise InputError(f"--{option} {number}: give a finite number")
-    return numbers if len(numbers) > 1 else numbers * len(BANDS)
+    return numbers
+
+
+def _for_each_band(option: str, numbers: tuple[float, ...], count: int) -> tuple[float, ...]:
+    if len(numbers) == 1:
+        return numbers * count
+    if len(numbers) < count:
+        raise InputError(
+            f"--{option}: {len(numbers)} numbers, but the scene has six bands; give one, or one for each of "
+            f"{', '.join(BANDS)}"
+        )
+    return numbers[:count]
 
 
 def _join(texts: Sequence[str]) -> str:
     if len(set(texts)) == 1:
         return texts[0]
-    return ", ".join(f"{band} {text}" for band, text in zip(BANDS, texts, strict=True))
+    return ", ".join(f"{band} {text}" for band, text in zip(BANDS, texts, strict=False))
 
 
 def unknown_scaling(name: str, what: str) -> InputError:

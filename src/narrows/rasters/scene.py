@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from narrows.errors import InputError
+from narrows.rasters.absent import AbsentBands
 from narrows.rasters.areas import pixel_areas
 from narrows.rasters.clouds import hidden
 from narrows.rasters.gaps import GAP_REACH, fill_gaps
@@ -26,6 +27,8 @@ from narrows.rasters.sensors import BANDS, Sensor
 
 __all__ = ["Rows", "Scene"]
 
+_LESS_SURE = "no shortwave infrared: the map is less sure"
+
 # Rows from which a block counts as a tile and no longer as a strip of a few lines.
 _TALL_BLOCK = 32
 
@@ -35,10 +38,10 @@ class Rows:
     """Rows [`start`, `stop`) of a scene.
 
     `reflectance`: float32 (6, n, width), finite everywhere, in the order of `BANDS`; kept within -0.2 to 1.6 (a
-    saturated pixel has the largest value its product can say, a negative one stays negative). `observed`: bool
-    (n, width), false where any of the six bands is fill, no-data or not finite. There the reflectance is 0 in all
-    bands, except in `filled` pixels, bool (n, width): gaps of ETM+ interpolated down the columns for the network; they
-    are not observed either.
+    saturated pixel has the largest value its product can say, a negative one stays negative), and 1 in bands that the
+    scene `lacks`. `observed`: bool (n, width), false where any of the others is fill, no-data or not finite. There the
+    reflectance is 0 in all bands, except in `filled` pixels, bool (n, width): gaps of ETM+ interpolated down the
+    columns for the network; they are not observed either.
     """
 
     start: int
@@ -97,8 +100,16 @@ class Scene:
 
     @property
     def applied(self) -> Mapping[str, str]:
-        """What was applied to the numbers and where it was read, in words, for logs and tags."""
-        return {**self._product.applied, **self._notes}
+        """What was applied to the numbers and where it was read, in words, for logs and tags; and as ``caution`` what
+        the scene lacks."""
+        caution = {"caution": _LESS_SURE} if self.lacks else {}
+        return {**self._product.applied, **caution, **self._notes}
+
+    @property
+    def lacks(self) -> tuple[str, ...]:
+        """The bands that the scene's sensor or files don't have, ``("swir1", "swir2")`` or none. They read as 1."""
+        layers = self._product.layers
+        return tuple(band for band, layer in zip(BANDS, layers, strict=True) if isinstance(layer.image, AbsentBands))
 
     def note(self, key: str, text: str) -> None:
         """Add a line to `applied`."""

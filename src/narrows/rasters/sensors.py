@@ -7,9 +7,11 @@ from dataclasses import dataclass
 
 from narrows.errors import InputError
 
-__all__ = ["BANDS", "SENSORS", "UNKNOWN_SENSOR", "Sensor", "find_sensor"]
+__all__ = ["BANDS", "FIRST_FOUR", "SENSORS", "SHORTWAVE", "UNKNOWN_SENSOR", "Sensor", "find_sensor"]
 
 BANDS = ("blue", "green", "red", "nir", "swir1", "swir2")
+FIRST_FOUR, SHORTWAVE = BANDS[:4], BANDS[4:]
+"""What every scene has to have, and what it may lack: both of shortwave infrared, not one of them."""
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from narrows.errors import InputError
+from narrows.rasters.absent import with_shortwave
 from narrows.rasters.dates import as_date
 from narrows.rasters.geotiff import settle_scaling
 from narrows.rasters.images import Files
-from narrows.rasters.naming import common_band, order_from_names
+from narrows.rasters.naming import common_band, may_be_shortwave, order_from_names, require_bands
 from narrows.rasters.product import CloudKind, CloudLayer, Layer, Product
 from narrows.rasters.scaling import Overrides, Scaling, describe
-from narrows.rasters.sensors import BANDS, SENSORS, UNKNOWN_SENSOR, Sensor, find_sensor
+from narrows.rasters.sensors import BANDS, FIRST_FOUR, SENSORS, SHORTWAVE, UNKNOWN_SENSOR, Sensor, find_sensor
 
 __all__ = ["is_item_address", "read_item"]
 
@@ -43,8 +44,9 @@ def is_item_address(text: str) -> bool:
 def read_item(address: str, files: Files, sensor: Sensor | None, overrides: Overrides) -> Product:
     """The item at `address`: bands by common name (or asset name), scaling from `raster:bands` (or the files).
 
-    Where an item says that the Sentinel-2 offset has been applied to the pixels already
-    (`earthsearch:boa_offset_applied`), an offset that it states all the same is not applied again.
+    One asset may hold all bands, if it describes them. Where an item says that the Sentinel-2 offset has been applied
+    to the pixels already (`earthsearch:boa_offset_applied`), an offset that it states all the same is not applied
+    again.
 
     Raises:
         InputError: the item can't be read, lacks a band, or doesn't say how its numbers become reflectance.
@@ -56,17 +58,26 @@ def read_item(address: str, files: Files, sensor: Sensor | None, overrides: Over
     assets: dict[str, dict[str, Any]] = item["assets"]
     properties: dict[str, Any] = item.get("properties") or {}
     sensor = sensor or _sensor(properties)
-    keys, named = _band_assets(name, assets, sensor)
+    places, named = _band_assets(name, assets, sensor)
     sensor = sensor or named or UNKNOWN_SENSOR
-    images = [files.open(_location(assets[keys[band]]["href"], address), f"{name}/{keys[band]}") for band in BANDS]
-    for band, image in zip(BANDS, images, strict=True):
-        if image.count != 1:
-            raise InputError(f"{image.name}: has {image.count} bands, where one is wanted for {band}")
-    stated = [_stated_scaling(assets[keys[band]]) for band in BANDS]
+    picked = []
+    for band, (key, number) in places.items():
+        image = files.open(_location(assets[key]["href"], address), f"{name}/{key}")
+        if image.count < number or (image.count > 1 and not _is_stack(assets[key])):
+            raise InputError(
+                f"{image.name}: has {image.count} band{'s' * (image.count != 1)}, where "
+                f"{f'band {number}' if _is_stack(assets[key]) else 'one'} is wanted for {band}"
+            )
+        picked.append((image, number))
+    stated = [_stated_scaling(assets[key], number) for key, number in places.values()]
     fills = tuple(
         (value,) if value is not None and value == value else ()
-        for value in (_first(entry.get("nodata"), image.nodata[0]) for entry, image in zip(stated, images, strict=True))
+        for value in (
+            _first(entry.get("nodata"), image.nodata[number - 1])
+            for entry, (image, number) in zip(stated, picked, strict=True)
+        )
     )
+    own = [(image.scales[number - 1], image.offsets[number - 1]) for image, number in picked]
     applied_already = any(
         properties.get(key) is True for key in ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
     )
@@ -77,27 +88,26 @@ def read_item(address: str, files: Files, sensor: Sensor | None, overrides: Over
         if applied_already and any(entry.get("offset") for entry in stated):
             where += ", whose offset its pixels have applied already"
         from_item = Scaling(tuple(float(entry["scale"]) for entry in stated), offsets, fills, where)
-    elif any((image.scales[0], image.offsets[0]) != (1.0, 0.0) for image in images):
+    elif any(pair != (1.0, 0.0) for pair in own):
         from_item = Scaling(
-            tuple(image.scales[0] for image in images),
-            tuple(image.offsets[0] for image in images),
+            tuple(scale for scale, _ in own),
+            tuple(offset for _, offset in own),
             fills,
             "the files' own scale and offset",
         )
-    scaling = settle_scaling(name, [(image, 1) for image in images], from_item, fills, sensor, overrides)
+    scaling = settle_scaling(name, picked, from_item, fills, sensor, overrides)
     layers = tuple(
-        Layer(image, 1, scale, offset, fill)
-        for image, scale, offset, fill in zip(images, scaling.scale, scaling.offset, scaling.fills, strict=True)
+        Layer(image, number, scale, offset, fill)
+        for (image, number), scale, offset, fill in zip(
+            picked, scaling.scale, scaling.offset, scaling.fills, strict=True
+        )
     )
-    applied = {
-        "sensor": sensor.title,
-        "bands": ", ".join(f"{band} {keys[band]}" for band in BANDS),
-        **describe(scaling),
-    }
+    listing = (f"{band} {key}" + f" band {number}" * _is_stack(assets[key]) for band, (key, number) in places.items())
+    applied = {"sensor": sensor.title, "bands": ", ".join(listing), **describe(scaling)}
     return Product(
         name,
         sensor,
-        layers,
+        with_shortwave(layers),
         applied,
         _clouds(assets, address, files),
         fill_gaps=sensor.name == "landsat-etm",
@@ -131,29 +141,65 @@ def _sensor(properties: Mapping[str, Any]) -> Sensor | None:
 
 def _band_assets(
     name: str, assets: Mapping[str, dict[str, Any]], sensor: Sensor | None
-) -> tuple[dict[str, str], Sensor | None]:
-    """The key of each band's asset, and the sensor if their names tell it."""
+) -> tuple[dict[str, tuple[str, int]], Sensor | None]:
+    """The key of each band's asset and the band's number in it, in the order of `BANDS`, six or four; and the sensor if
+    their names tell it."""
     found: dict[str, str] = {}
     for key, asset in assets.items():
-        described = (asset.get("eo:bands") or []) + (asset.get("bands") or [])
-        # An asset of several bands is a picture for the eye.
+        described = _described(asset)
+        # An asset of several bands is a picture for the eye, as a rule.
         if not _is_raster(asset) or len(described) > 1:
             continue
-        words = [str(each.get("common_name") or each.get("eo:common_name") or "") for each in described]
-        band = next((band for band in map(common_band, words) if band), None)
+        band = next((band for band in map(_common_name, described) if band), None)
         # A 10 m file and its coarser twins may share a common name; so may nir and nir08. The plain key wins.
         if band and (band not in found or key.lower() == band):
             found[band] = key
-    if len(found) == len(BANDS):
-        return found, None
     keys = [key for key, asset in assets.items() if _is_raster(asset)]
+    others = [key for key in keys if key not in found.values()]
+    if len(found) == len(BANDS) or (set(found) == set(FIRST_FOUR) and len(may_be_shortwave(others)) < len(SHORTWAVE)):
+        return {band: (found[band], 1) for band in BANDS if band in found}, None
+    if not found and (stack := _stack(name, assets)):
+        return stack, None
     order = order_from_names(keys, sensor, name)
     if order is None:
         missing = [band for band in BANDS if band not in found]
         raise InputError(
             f"{name}: the item has no asset for {' and '.join(missing)}; it has {', '.join(keys) or 'none'}"
         )
-    return {band: keys[number - 1] for band, number in order.indexes.items()}, order.sensor
+    return {band: (keys[order.indexes[band] - 1], 1) for band in order.bands}, order.sensor
+
+
+def _stack(name: str, assets: Mapping[str, dict[str, Any]]) -> dict[str, tuple[str, int]] | None:
+    """The bands of an asset that describes all six in one file, or else the first four; None if none does.
+
+    Raises:
+        InputError: it describes one of shortwave infrared.
+    """
+    found = []
+    for key, asset in assets.items():
+        names = [_common_name(each) for each in _described(asset)]
+        if _is_raster(asset) and set(FIRST_FOUR) <= set(names):
+            found.append({band: (key, names.index(band) + 1) for band in BANDS if band in names})
+    best = max(found, key=len, default=None)
+    if best is not None:
+        key = best["blue"][0]
+        names = [_common_name(each) or each.get("name") for each in _described(assets[key])]
+        require_bands({band: number for band, (_, number) in best.items()}, f"{name}/{key}", names)
+    return best
+
+
+def _described(asset: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the asset says of each of its bands, in the words of STAC 1.0 or of 1.1."""
+    listed = asset.get("eo:bands") or asset.get("bands") or []
+    return [each for each in listed if isinstance(each, dict)]
+
+
+def _is_stack(asset: Mapping[str, Any]) -> bool:
+    return len(_described(asset)) > 1
+
+
+def _common_name(band: Mapping[str, Any]) -> str | None:
+    return common_band(str(band.get("common_name") or band.get("eo:common_name") or ""))
 
 
 def _is_raster(asset: Mapping[str, Any]) -> bool:
@@ -165,9 +211,10 @@ def _is_raster(asset: Mapping[str, Any]) -> bool:
     return "tiff" in kind or "jp2" in kind or href.endswith((".tif", ".tiff", ".jp2"))
 
 
-def _stated_scaling(asset: Mapping[str, Any]) -> dict[str, Any]:
+def _stated_scaling(asset: Mapping[str, Any], number: int) -> dict[str, Any]:
     listed = asset.get("raster:bands") or asset.get("bands") or [{}]
-    entry = {**asset, **(listed[0] if isinstance(listed[0], dict) else {})}
+    said = listed[min(number, len(listed)) - 1]
+    entry = {**asset, **(said if isinstance(said, dict) else {})}
     names = {"scale": ("scale", "raster:scale"), "offset": ("offset", "raster:offset"), "nodata": ("nodata",)}
     found: dict[str, Any] = {}
     for name, keys in names.items():

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from narrows.errors import InputError
+from narrows.rasters.absent import with_shortwave
 from narrows.rasters.geotiff import BandOption, settle_scaling
 from narrows.rasters.naming import BandOrder, order_from_names, order_from_option
 from narrows.rasters.product import Layer, Product
@@ -76,7 +77,8 @@ class ArrayImage:
 def read_xarray(
     data: xr.DataArray | xr.Dataset, sensor: Sensor | None, bands: BandOption | None, overrides: Overrides
 ) -> Product:
-    """The six bands of an array with a band dimension, or of a dataset with a variable (or a band dimension) for each.
+    """The six bands, or four, of an array with a band dimension, or of a dataset with a variable for each (or a band
+    dimension).
 
     A scale that stands in `attrs` is still to be applied; one in `encoding` was applied when the file was decoded. Fill
     values count wherever they stand.
@@ -96,12 +98,13 @@ def read_xarray(
         if found is None:
             raise InputError(
                 f"{name}: its {len(arrays)} bands have no names, so their order isn't known; name the band "
-                f"coordinate, or give bands=({', '.join(repr(band) for band in BANDS)})"
+                f"coordinate, or give bands=({', '.join(repr(band) for band in BANDS)}), without shortwave infrared "
+                "the first four"
             )
         order = found
     sensor = sensor or order.sensor or UNKNOWN_SENSOR
-    picked = [arrays[order.indexes[band] - 1] for band in BANDS]
-    images = [ArrayImage(array, f"{name}/{band}") for array, band in zip(picked, BANDS, strict=True)]
+    picked = [arrays[order.indexes[band] - 1] for band in order.bands]
+    images = [ArrayImage(array, f"{name}/{band}") for array, band in zip(picked, order.bands, strict=True)]
     fills = tuple(_fills(array) for array in picked)
     attached = [(_attached(array, "scale_factor"), _attached(array, "add_offset")) for array in picked]
     stated: Scaling | None = None
@@ -113,18 +116,16 @@ def read_xarray(
             "scale_factor and add_offset of the array's attributes",
         )
     elif all("scale_factor" in array.encoding and array.dtype.kind == "f" for array in picked):
-        stated = Scaling.uniform(1.0, 0.0, (), "scaled when it was decoded, as its encoding says").with_fills(
-            ((),) * len(BANDS)
-        )
+        stated = Scaling.uniform(1.0, 0.0, (), "scaled when it was decoded, as its encoding says", len(picked))
     pairs = [(image, 1) for image in images]
     scaling = settle_scaling(name, pairs, stated, fills, sensor, overrides)
     layers = tuple(
         Layer(image, 1, scale, offset, fill)
         for image, scale, offset, fill in zip(images, scaling.scale, scaling.offset, scaling.fills, strict=True)
     )
-    listing = ", ".join(f"{band} {order.indexes[band]}" for band in BANDS)
+    listing = ", ".join(f"{band} {order.indexes[band]}" for band in order.bands)
     applied = {"sensor": sensor.title, "bands": f"{listing} ({order.where})", **describe(scaling)}
-    return Product(name, sensor, layers, applied, fill_gaps=sensor.name == "landsat-etm")
+    return Product(name, sensor, with_shortwave(layers), applied, fill_gaps=sensor.name == "landsat-etm")
 
 
 def _bands(data: xr.DataArray | xr.Dataset, name: str) -> tuple[list[xr.DataArray], list[str | None]]:

@@ -48,6 +48,7 @@ def map_water(
     *,
     model: torch.nn.Module | WaterNetwork | str | None = None,
     gives: Gives = "probability",
+    without_swir: bool = False,
     threshold: float = 0.5,
     min_area: str | float | None = None,
     mask_clouds: bool | None = None,
@@ -64,12 +65,14 @@ def map_water(
     """Map the surface water of a scene: 0 land, 1 water, 254 hidden by cloud or shadow, 255 no data.
 
     Args:
-        scene: a path, an open `Scene`, or an xarray DataArray or Dataset with the six bands.
+        scene: a path, an open `Scene`, or an xarray DataArray or Dataset with the six bands, or with the first four if
+            the network can do without shortwave infrared; the map is less sure then, as its tags or attributes say.
         output: where the mask goes, as a cloud-optimised GeoTIFF. Without it the map is returned as xarray.
         model: a network of six bands (blue, green, red, nir, swir1, swir2; reflectance) to one channel of the same
             size; or ``"water-small"``, a file that ``narrows water train`` wrote, or
             ``"deepwatermap:weights.safetensors"``; ``"water"`` by default.
         gives: whether such a network's output is a ``"probability"`` or ``"logits"``.
+        without_swir: such a network was taught to do without shortwave infrared, given as 1 in both bands.
         threshold: a pixel is water from this probability on.
         min_area: smaller water bodies become land: ``"5000m2"``, ``"2ha"``, ``"12px"``; a plain number is square
             metres.
@@ -105,7 +108,7 @@ def map_water(
     try:
         clouds = choose_clouds(opened, mask_clouds, may_ask_network=tells_hidden(model))
         options = MapOptions(threshold, options.min_area, clouds, aoi, memory)
-        network = choose_network(model, gives, hidden=clouds == "network")
+        network = choose_network(model, gives, hidden=clouds == "network", without_swir=without_swir)
         if output is None:
             if polygons or quicklook or stats:
                 raise InputError("polygons, quicklook and stats are files: they need an output beside them")
@@ -140,7 +143,11 @@ def choose_clouds(scene: Scene, asked: bool | None, *, may_ask_network: bool) ->
 
 
 def choose_network(
-    model: torch.nn.Module | WaterNetwork | str | None, gives: Gives, *, hidden: bool = False
+    model: torch.nn.Module | WaterNetwork | str | None,
+    gives: Gives,
+    *,
+    hidden: bool = False,
+    without_swir: bool = False,
 ) -> WaterNetwork:
     """The network that `model` stands for: see `map_water`.
 
@@ -163,7 +170,7 @@ def choose_network(
                 "wrote, or deepwatermap:weights.safetensors, or give a module"
             )
         return deepwatermap(weights)
-    return own_network(model.eval(), type(model).__name__, gives)
+    return own_network(model.eval(), type(model).__name__, gives, without_swir=without_swir)
 
 
 def _as_xarray(

@@ -62,11 +62,12 @@ def dswe(reflectance: Array) -> NDArray[np.bool_]:
 
 @dataclass(frozen=True)
 class Index:
-    """A water index and the threshold above which a pixel is water."""
+    """A water index and the threshold above which a pixel is water; whether it needs shortwave infrared."""
 
     name: str
     value: Callable[[Array], Array]
     threshold: float
+    needs_swir: bool = True
 
     @property
     def rule(self) -> str:
@@ -74,7 +75,7 @@ class Index:
 
 
 INDICES = (
-    Index("NDWI", ndwi, 0.0),
+    Index("NDWI", ndwi, 0.0, needs_swir=False),
     Index("MNDWI", mndwi, 0.0),
     Index("AWEInsh", awei_nsh, 0.0),
     Index("AWEIsh", awei_sh, 0.0),

@@ -121,7 +121,11 @@ def find_window(scene: Scene, network: WaterNetwork, aoi: str | None) -> MapWind
 
     The map of the window is then that of the whole scene, cut out. (DeepWaterMap as published scales each
     scene by its own extremes, so there the two differ.)
+
+    Raises:
+        InputError: the scene lacks bands that the network needs, or `aoi` is no area of it.
     """
+    network.check_bands(scene.name, scene.lacks)
     if aoi is None:
         return MapWindow(scene, Inner(0, 0, scene.height, scene.width), None)
     if scene.transform is None:

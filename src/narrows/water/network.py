@@ -5,6 +5,7 @@ prepared.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -40,7 +41,8 @@ class WaterNetwork:
         1, H, W). gives: whether its output is a probability or its logit. digest: changes when its weights
         do. as_published: prepare and sharpen as DeepWaterMap's authors do (`deepwatermap`), not by
         reflectance as it is. tells_hidden: a second output channel is what clouds hide. known_stride: `stride`,
-        where it needn't be found out.
+        where it needn't be found out. without_swir: it was taught to do without shortwave infrared, given as 1 in
+        both bands.
     """
 
     name: str
@@ -50,6 +52,22 @@ class WaterNetwork:
     as_published: bool = False
     tells_hidden: bool = False
     known_stride: int | None = None
+    without_swir: bool = False
+
+    def check_bands(self, name: str, lacks: Sequence[str]) -> None:
+        """Refuse the scene `name`, which `lacks` these bands, for a network that can't do without.
+
+        Raises:
+            InputError: it lacks some, and the network wasn't taught so.
+        """
+        if not lacks or self.without_swir:
+            return
+        from narrows.water import weights
+
+        able = " or ".join([*weights.available(), "one of your own that was taught so (--without-swir)"])
+        raise InputError(
+            f"{name}: has no {' and '.join(lacks)}, which the network {self.name} needs; what can do without is {able}"
+        )
 
     def framing(self, height: int, width: int, grid_origin: tuple[int, int]) -> Framing:
         """Where the scene lies in what the network sees."""
@@ -173,10 +191,19 @@ def _with_hidden(name: str, module: torch.nn.Module, hidden: bool) -> WaterNetwo
     from narrows.water.adapters import WaterAndHidden, WaterOnly
 
     adapter = WaterAndHidden(module) if hidden else WaterOnly(module)
+    from narrows.networks.water_net import WaterNet
+
     stride = module.stride
     assert isinstance(stride, int)
     return WaterNetwork(
-        name, adapter.eval(), "probability", digest_of(module), tells_hidden=hidden, known_stride=stride
+        name,
+        adapter.eval(),
+        "probability",
+        digest_of(module),
+        tells_hidden=hidden,
+        known_stride=stride,
+        # Every WaterNet loses shortwave infrared now and then in training (`recipes.augmentation.vary`).
+        without_swir=isinstance(module, WaterNet),
     )
 
 
@@ -197,9 +224,13 @@ def deepwatermap(weights: str | Path) -> WaterNetwork:
     return WaterNetwork("deepwatermap", module.eval(), "probability", digest_of(module), as_published=True)
 
 
-def own_network(module: torch.nn.Module | ExportedProgram, name: str, gives: Gives) -> WaterNetwork:
-    """A network of the user's: six bands of reflectance in, one channel out."""
-    return WaterNetwork(name, module, gives, digest_of(module))
+def own_network(
+    module: torch.nn.Module | ExportedProgram, name: str, gives: Gives, *, without_swir: bool = False
+) -> WaterNetwork:
+    """A network of the user's: six bands of reflectance in, one channel out; `without_swir` if it can do with 1 in
+    place of shortwave infrared.
+    """
+    return WaterNetwork(name, module, gives, digest_of(module), without_swir=without_swir)
 
 
 def digest_of(module: torch.nn.Module | ExportedProgram) -> str:

@@ -133,7 +133,7 @@ def map_to_files(
     height, width = window.inner.height, window.inner.width
     raster_bytes = CogSink.needed_bytes(width=width, height=height)
     check_space({path: raster_bytes for path in (files.mask, files.probability) if path})
-    overview = Overview(height, width) if files.quicklook else None
+    overview = Overview(height, width, swir=not scene.lacks) if files.quicklook else None
     applied = {str(k): str(v) for k, v in dict(scene.applied).items()}
     tags = _tags(name, network, options, applied, key) | _day_and_size(scene)
 

@@ -21,6 +21,8 @@ LONGEST_SIDE = 900
 # Short-wave infrared, near infrared, red: water is black to dark blue, vegetation green, bare soil and burns
 # reddish.
 _FALSE_COLOUR = (4, 3, 2)
+# Without it near infrared, red, green: water is still black to dark blue, vegetation red.
+_WITHOUT_SWIR = (3, 2, 1)
 _WATER = np.array([0.07, 0.36, 0.68])
 _HIDDEN = np.array([0.93, 0.72, 0.42])
 _NO_DATA = np.array([1.0, 1.0, 1.0])
@@ -60,10 +62,17 @@ class ClassShares:
 class Overview:
     """Means of a scene's colours and shares of a map's classes over square cells, gathered row by row.
 
-    `add_scene` and `add_map` may be called from different threads. Each takes rows in ascending order.
+    `add_scene` and `add_map` may be called from different threads. Each takes rows in ascending order. `swir` says
+    whether the scene has shortwave infrared to show.
     """
 
-    def __init__(self, height: int, width: int, longest_side: int = LONGEST_SIDE):
+    def __init__(self, height: int, width: int, longest_side: int = LONGEST_SIDE, *, swir: bool = True):
+        self._bands = _FALSE_COLOUR if swir else _WITHOUT_SWIR
+        self.colours = (
+            "short-wave infrared, near infrared, red"
+            if swir
+            else "near infrared, red, green (no short-wave infrared: less sure)"
+        )
         self._classes = ClassShares(height, width, (LAND, WATER, HIDDEN, NO_DATA), longest_side)
         self.cell, self.shape, self._edges = self._classes.cell, self._classes.shape, self._classes.edges
         self._colour = np.zeros((3, *self.shape), dtype=np.float32)
@@ -78,7 +87,7 @@ class Overview:
         weight = observed.astype(np.float32)
         for row in range(observed.shape[0]):
             into = (start + row) // self.cell
-            for index, band in enumerate(_FALSE_COLOUR):
+            for index, band in enumerate(self._bands):
                 self._colour[index, into] += np.add.reduceat(
                     np.where(observed[row], reflectance[band, row], 0), self._edges
                 )
@@ -140,7 +149,7 @@ def save_quicklook(overview: Overview, caption: Caption, path: Path) -> None:
     for axis, picture, title in zip(
         axes,
         (overview.false_colour(), overview.map_colour()),
-        ("Scene: short-wave infrared, near infrared, red", "Surface water"),
+        (f"Scene: {overview.colours}", "Surface water"),
         strict=True,
     ):
         axis.imshow(picture, interpolation="nearest" if max(rows, columns) < 300 else "antialiased")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from tests.builders.geotiff import PLACE, write_raster
 from torch import nn
 
 from narrows.errors import InputError
-from narrows.water.evaluation.changes import CHANGES
+from narrows.water.evaluation.changes import CHANGES, Change
+from narrows.water.evaluation.confusion import Confusion
 from narrows.water.evaluation.evaluating import evaluate
 from narrows.water.evaluation.methods import Answer, NetworkMethod, rules
 from narrows.water.evaluation.pairs import Pair, find_pairs
@@ -150,6 +152,70 @@ def test_a_mask_that_does_not_fit_stops_all_before_work(folder: Path) -> None:
     pair = Pair(str(folder / "s3.tif"), folder / "s3_mask.tif")
     with pytest.raises(InputError, match="two of what"):
         evaluate([pair, pair], [Never()])
+
+
+def four_bands(view: View) -> View:
+    reflectance = view.reflectance.copy()
+    reflectance[4:] = view.observed
+    return replace(view, reflectance=reflectance, lacks=("swir1", "swir2"))
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)
+def test_changes_leave_bands_that_are_absent_alone(view: View, truth: np.ndarray, change: Change) -> None:
+    four = four_bands(view)
+    changed = change.at(four, truth, change.levels[2]).view
+    assert changed.lacks == four.lacks
+    np.testing.assert_array_equal(changed.reflectance[4:], four.reflectance[4:])
+    assert (changed.reflectance[:4] != four.reflectance[:4]).any()
+    if change.name == "band shift":
+        np.testing.assert_array_equal(changed.reflectance[3], four.reflectance[3])
+
+
+def nir() -> nn.Module:
+    """Water where near infrared is below 0.1, if both bands of shortwave infrared are 1."""
+    model = nn.Conv2d(6, 1, 1, bias=False)
+    model.weight.data = torch.tensor([0.0, 0.0, 0.0, -20.0, 1.0, 1.0]).reshape(1, 6, 1, 1)
+    return model.eval()
+
+
+def test_scenes_without_shortwave_infrared(tmp_path: Path, folder: Path) -> None:
+    reflectance, water = simulate_scene(48, 64, 5)
+    numbers = np.round(reflectance[:4] * 10_000).astype(np.uint16)
+    write_raster(folder / "four.tif", numbers, BANDS[:4], scales=(1e-4,) * 4, offsets=(0.0,) * 4)
+    write_raster(folder / "four_mask.tif", water.astype(np.uint8))
+    pairs = find_pairs(str(folder), None, {})
+    alone = [pair for pair in pairs if pair.name == "four"]
+    able = NetworkMethod(own_network(nir(), "nir", "logits", without_swir=True))
+    needing = NetworkMethod(own_network(awei(), "awei", "logits"))
+    with pytest.raises(InputError, match="four: has no swir1 and swir2, which the network awei needs"):
+        evaluate(pairs, [able, needing])
+
+    said: list[str] = []
+    found = evaluate(alone, [able, *rules()], progress=said.append)
+    assert list(found.total) == ["nir ≥ 0.5", "NDWI > 0"]
+    assert list(found.curves[0].scores) == ["nir ≥ 0.5", "NDWI > 0"]
+    expected = Confusion.of(numbers[3] <= 1000, water > 0, np.ones_like(water, bool))
+    assert found.total["nir ≥ 0.5"].confusion == expected
+    assert [each.name for each in found.missing] == [method.name for method in rules()[1:]]
+    assert "MNDWI > 0: left out, as it needs shortwave infrared, which no scene has" in said
+
+    mixed = evaluate(pairs, [able, *rules()], curves=False)
+    assert mixed.scenes["four"]["MNDWI > 0"].unobserved_share == 1
+    assert mixed.scenes["s3"]["MNDWI > 0"].unobserved_share == 0
+    assert {each.confusion.pixels for each in mixed.total.values()} == {3 * 48 * 64}
+    why = "unobserved on 1 of 3 scenes, which lack the shortwave infrared that it needs"
+    assert mixed.as_dict()["missing"]["DSWE, 2 of 5 tests"] == why
+    assert "NDWI > 0" not in mixed.as_dict()["missing"]
+
+
+def test_csmask_has_a_network_of_four_bands(view: View) -> None:
+    from ukis_csmask.mask import CSmask
+
+    answer = CsMask("0").map(four_bands(view))
+    image = np.ascontiguousarray(np.moveaxis(view.reflectance[:4], 0, -1))
+    with pytest.warns(UserWarning, match="smaller"):
+        own = CSmask(image, BANDS[:4]).csm[..., 0]
+    np.testing.assert_array_equal((answer.classes == 254)[view.observed], (own > 0)[view.observed])
 
 
 def test_peers_are_found_or_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,8 @@ def _noise(view: View, truth: Truth, level: float, seed: int) -> Changed:
 def _band_shift(view: View, truth: Truth, level: float, seed: int) -> Changed:
     """Each band moves towards its neighbour of longer wavelength, as if another sensor's bands lay between."""
     x = view.reflectance
-    following = np.concatenate([x[1:], x[-1:]])
+    last = view.bands - 1
+    following = np.concatenate([x[1 : last + 1], x[last : last + 1], x[last + 1 :]])
     return Changed(view.showing(x + np.float32(level) * (following - x)), truth)
 
 

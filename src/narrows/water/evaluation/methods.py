@@ -29,7 +29,8 @@ class Answer:
 
 
 class Method(Protocol):
-    """Something that maps water. `quick`: fast enough to be tried on many changed scenes."""
+    """Something that maps water. `quick`: fast enough to be tried on many changed scenes. `needs_swir`: it can't map a
+    scene without shortwave infrared."""
 
     @property
     def name(self) -> str:
@@ -38,6 +39,9 @@ class Method(Protocol):
 
     @property
     def quick(self) -> bool: ...
+
+    @property
+    def needs_swir(self) -> bool: ...
 
     def map(self, view: View) -> Answer: ...
 
@@ -53,6 +57,10 @@ class IndexMethod:
     def name(self) -> str:
         return self.index.rule
 
+    @property
+    def needs_swir(self) -> bool:
+        return self.index.needs_swir
+
     def map(self, view: View) -> Answer:
         water = self.index.value(view.reflectance) > self.index.threshold
         return Answer(np.where(view.observed, water * np.uint8(WATER), np.uint8(NO_DATA)))
@@ -64,6 +72,7 @@ class DsweMethod:
 
     name: str = "DSWE, 2 of 5 tests"
     quick: bool = True
+    needs_swir: bool = True
 
     def map(self, view: View) -> Answer:
         water = dswe(view.reflectance)
@@ -98,6 +107,10 @@ class NetworkMethod:
     def name(self) -> str:
         hiding = ", hides clouds itself" if self.network.tells_hidden else ""
         return f"{self.network.name} ≥ {self.threshold:g}{hiding}"
+
+    @property
+    def needs_swir(self) -> bool:
+        return not self.network.without_swir
 
     def map(self, view: View) -> Answer:
         from narrows.water.framing import Inner

@@ -41,8 +41,8 @@ class Pair:
         name = scene_name(self.scene)
         return name if self.window is None else f"{name} at {self.window[0]}, {self.window[1]}"
 
-    def check(self) -> None:
-        """Open both and see that they fit, without reading the scene.
+    def check(self) -> tuple[str, ...]:
+        """Open both and see that they fit, without reading the scene; which bands the scene lacks.
 
         Raises:
             InputError: they don't, or one of them can't be read.
@@ -50,6 +50,7 @@ class Pair:
         with self.opened() as part:
             check_memory(part.height, part.width, self.name)
             read_truth(self.mask, part)
+            return part.lacks
 
     def read(self) -> tuple[View, NDArray[np.uint8]]:
         """The scene's part, and its mask.

@@ -34,7 +34,7 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class Missing:
-    """A peer that can't be asked, and why."""
+    """A peer or other method that can't be asked, of some scenes at least, and why."""
 
     name: str
     why: str
@@ -45,11 +45,13 @@ class CsMask:
     """ukis-csmask: a network over tiles of 256 x 256, of five classes. Cloud and shadow are unobserved.
 
     The package itself gives clouds and shadows alone; its classes are taken from the probabilities on their way there.
-    It asks for top-of-atmosphere reflectance, and gets what the scene has.
+    It asks for top-of-atmosphere reflectance, and gets what the scene has. The package has a second network for scenes
+    without shortwave infrared.
     """
 
     version: str
     quick: bool = False
+    needs_swir: bool = False
 
     @property
     def name(self) -> str:
@@ -65,10 +67,10 @@ class CsMask:
             return kept[-1]
 
         original = mask.untile_array
-        image = np.ascontiguousarray(np.moveaxis(view.reflectance, 0, -1))
+        image = np.ascontiguousarray(np.moveaxis(view.reflectance[: view.bands], 0, -1))
         with warnings.catch_warnings(), mock.patch.object(mask, "untile_array", untile):
             warnings.simplefilter("ignore", UserWarning)  # that a scene is smaller than a tile
-            mask.CSmask(image, _BANDS, intra_op_num_threads=int(os.environ.get("OMP_NUM_THREADS") or 0))
+            mask.CSmask(image, _BANDS[: view.bands], intra_op_num_threads=int(os.environ.get("OMP_NUM_THREADS") or 0))
         probability = kept[0]
         found = np.argmax(probability, axis=2)
         classes = np.where(found == _WATER_CLASS, np.uint8(WATER), np.uint8(0))
@@ -88,6 +90,7 @@ class WaterDetect:
     version: str
     settings: Path
     quick: bool = False
+    needs_swir: bool = True
 
     @property
     def name(self) -> str:

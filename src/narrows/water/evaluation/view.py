@@ -25,7 +25,10 @@ BYTES_PER_PIXEL = 150
 
 @dataclass(frozen=True)
 class View:
-    """Reflectance float32 (6, H, W), `observed` and `filled` bool (H, W) as `Scene.read` gives them, and its place."""
+    """Reflectance float32 (6, H, W), `observed` and `filled` bool (H, W) as `Scene.read` gives them, and its place.
+
+    Bands that the scene `lacks` are the last ones, and 1.
+    """
 
     name: str
     reflectance: NDArray[np.float32]
@@ -34,6 +37,12 @@ class View:
     crs: CRS | None = None
     transform: Affine | None = None
     grid_origin: tuple[int, int] = (0, 0)
+    lacks: tuple[str, ...] = ()
+
+    @property
+    def bands(self) -> int:
+        """How many bands the scene has; the others tell nothing."""
+        return len(self.reflectance) - len(self.lacks)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -41,9 +50,11 @@ class View:
         return self.observed.shape[0], self.observed.shape[1]
 
     def showing(self, reflectance: NDArray[np.float32]) -> View:
-        """The same place with other reflectance; what wasn't observed stays so."""
+        """The same place with other reflectance; what wasn't observed stays so, and bands that it lacks."""
         blank = ~(self.observed | self.filled)
-        return replace(self, reflectance=np.where(blank, 0, reflectance).astype(np.float32))
+        changed = np.where(blank, 0, reflectance).astype(np.float32)
+        changed[self.bands :] = self.reflectance[self.bands :]
+        return replace(self, reflectance=changed)
 
     def middle(self, side: int) -> tuple[View, tuple[slice, slice]]:
         """At most `side` x `side` pixels in the middle, and where in this view they lie."""
@@ -63,6 +74,7 @@ class View:
             self.crs,
             transform,
             (self.grid_origin[0] + rows.start, self.grid_origin[1] + columns.start),
+            self.lacks,
         )
         return part, (rows, columns)
 
@@ -98,6 +110,7 @@ def read_view(scene: Scene) -> View:
         scene.crs,
         scene.transform,
         scene.grid_origin,
+        scene.lacks,
     )
     for start in range(0, height, _ROWS):
         stop = min(start + _ROWS, height)
@@ -124,7 +137,7 @@ class ViewScene:
     def __init__(self, view: View):
         self._view = view
         self.name, self.crs, self.transform = view.name, view.crs, view.transform
-        self.grid_origin = view.grid_origin
+        self.grid_origin, self.lacks = view.grid_origin, view.lacks
         self.height, self.width = view.shape
         self.applied: dict[str, str] = {}
 
