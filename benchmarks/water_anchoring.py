@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -43,7 +42,9 @@ def moved(view: View, shift: tuple[int, int], *, anchored: bool) -> View:
     )
 
 
-def compared(whole: Answer, part: Answer, observed: Any, shift: tuple[int, int], border: tuple[int, int]) -> dict[str, Any]:
+def compared(
+    whole: Answer, part: Answer, observed: Any, shift: tuple[int, int], border: tuple[int, int]
+) -> dict[str, Any]:
     """Shares of pixels whose answer changed: water or not; and the largest change of probability."""
     here = whole.classes[shift[0] :, shift[1] :] == WATER
     there = part.classes == WATER
@@ -81,8 +82,7 @@ def main() -> int:
     rows = []
     for name in chosen.only.split(","):
         scene = SCENES[name]
-        with tempfile.TemporaryDirectory() as temporary:
-            view = view_of((chosen.data / scene.path).resolve(), scene.options, Path(temporary))
+        view = view_of((chosen.data / scene.path).resolve(), scene.options)
         ways: list[tuple[str, Method, bool]] = [
             (f"{network.name}, grid anchored", ours, True),
             (f"{network.name}, grid from the corner", ours, False),

@@ -4,7 +4,8 @@
     python benchmarks/water_burn_scars.py --model water-small --picture /tmp/burn_scars.jpg
 
 Nothing inside the outlines is water that could be seen. The scenes, Corumbá on two dates, are of the report split. The
-picture shows the windows beside the maps of the network, of the best rule (chosen on the other split) and of ukis-csmask.
+picture shows the windows beside the maps of the network, of the best rule (chosen on the other split) and of
+ukis-csmask.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from narrows.water.classes import HIDDEN, NO_DATA, WATER
 from narrows.water.evaluation.view import View
 
 sys.path.insert(0, str(TRUTH))
-from drawings import burn_scars  # noqa: E402
+from drawings import burn_scars
 
 PICTURE = ROOT / "docs" / "images" / "burn_scars.jpg"
 
@@ -62,11 +63,17 @@ def main() -> int:
             part = _part(drawn.view, place)
             shown = [panel_of(part, None, name.replace("_", " "), outline=scar)]
             panels.append(shown + [panel_of(part, answers[each][place], each, outline=scar) for each in beside])
-    by_window = {window: {method: _row(*counts) for method, counts in found.items()} for window, found in counted.items()}
+    by_window = {
+        window: {method: _row(*counts) for method, counts in found.items()} for window, found in counted.items()
+    }
     rows: list[dict[str, Any]] = [{"method": method, **found} for method, found in by_window.pop("all").items()]
     table("Burnt ground called water", rows, list(rows[0]))
     save_panels(panels, chosen.picture)
-    settings: dict[str, Any] = {"model": chosen.model, "best_rule": best, "missing": {each.name: each.why for each in missing}}
+    settings: dict[str, Any] = {
+        "model": chosen.model,
+        "best_rule": best,
+        "missing": {each.name: each.why for each in missing},
+    }
     settings["windows"] = by_window
     save(chosen.name, settings, rows)
     return 0

@@ -241,7 +241,9 @@ def picture(name: str, case: Case, shown: list[Any], folder: Path) -> None:
 
     lines = []
     for chip, water, hidden in shown:
-        seen = np.clip(chip.reflectance[[4, 3, 2]] / max(float(np.percentile(chip.reflectance[[4, 3, 2]], 98)), 0.2), 0, 1)
+        seen = np.clip(
+            chip.reflectance[[4, 3, 2]] / max(float(np.percentile(chip.reflectance[[4, 3, 2]], 98)), 0.2), 0, 1
+        )
         truth = np.stack([chip.veiled, np.maximum(chip.dimmed, chip.veiled), chip.open_water])
         if case.where is not None:
             truth = truth * (0.35 + 0.65 * case.where(chip))
