@@ -1,11 +1,13 @@
 """Quality against lines kept and lines waited for: the imaging core and its twins, grey images, noise of sigma 25.
 
     python benchmarks/imaging_curve.py train --runs runs/curve     # each point once; interrupted, it goes on
+    python benchmarks/imaging_curve.py train --only iir_d4_s4   # this point; may be repeated
     python benchmarks/imaging_curve.py collect --runs runs/curve   # results/imaging_curve.json and the figure
 
-Several `train` may share a folder: each takes the next point that nobody has. All points are trained alike
-(`narrows.imaging.training.Settings`), on dead-leaves images, and scored on real photographs. Bits of line buffer are
-those of `narrows.costing.lines` at 1920 columns and the width at which the lines were rounded when scored.
+Points that `runs` lacks keep the results they have. Several `train` may share a folder: each takes the next point that
+nobody has. All points are trained alike (`narrows.imaging.training.Settings`), on dead-leaves images, and scored on
+real photographs. Bits of line buffer are those of `narrows.costing.lines` at 1920 columns and the width at which the
+lines were rounded when scored.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ HEIGHT, COLUMNS = 64, 1920
 FIGURE = Path(__file__).resolve().parents[1] / "docs" / "figures" / "imaging_curve.svg"
 # With 12 and 24 states the recursive core keeps a quarter of its twin's bits, the lines of the image included.
 FULL, HALF, QUARTER, DOUBLE, LESS = (16, 32), (8, 16), (4, 8), (32, 64), (12, 24)
+EIGHTH, SIXTEENTH = (2, 4), (1, 2)
 SEEDS = (4, 5)
 BASE: dict[str, Any] = {"widths": (16, 32), "blocks": (1, 3), "stem": 32, "fold": 2}
 
@@ -84,13 +87,32 @@ def points() -> dict[str, tuple[dict[str, Any], int]]:
         add("iir", look_ahead, DOUBLE)
     add("symmetric", 0, HALF)
     add("symmetric", 0, QUARTER)
+    # Few lines: recursive filters beside convolutions of 5 and of 3 rows that keep as many bits.
+    for look_ahead in (4, 0, 2, 1, 8):
+        for seed in SEEDS:
+            for recursive, five, three in ((QUARTER, SIXTEENTH, EIGHTH), (HALF, EIGHTH, QUARTER)):
+                add("iir", look_ahead, recursive, seed)
+                add("causal", look_ahead, five, seed)
+                add("causal", look_ahead, three, seed, kernel=3)
+            add("iir", look_ahead, EIGHTH, seed)
+            add("iir", look_ahead, SIXTEENTH, seed)
+            add("causal", look_ahead, SIXTEENTH, seed, kernel=3)
+            # A kernel of one row keeps nothing: what the vertical filters are worth at all.
+            add("causal", look_ahead, SIXTEENTH, seed, kernel=1)
+            add("iir", look_ahead, HALF, seed, order=2)
+            add("iir", look_ahead, EIGHTH, seed, order=2)
+            add("iir", look_ahead, QUARTER, seed, gated=True)
+            add("iir", look_ahead, seed=seed)
+            add("causal", look_ahead, QUARTER, seed)
     return found
 
 
-def train(runs: Path, leaves: Path | None, limit: int) -> None:
-    """Train the points that have no result yet, one after the other."""
+def train(runs: Path, leaves: Path | None, only: list[str]) -> None:
+    """Train the points of these names that have no result yet, one after the other."""
     runs.mkdir(parents=True, exist_ok=True)
-    for name, (core, seed) in list(points().items())[:limit]:
+    known = points()
+    for name in only:
+        core, seed = known[name]
         folder = runs / name
         folder.mkdir(exist_ok=True)
         with (folder / "lock").open("w") as lock:
@@ -159,7 +181,11 @@ def collect(runs: Path, bits: int) -> list[dict[str, Any]]:
 
 def _filter(arguments: dict[str, Any]) -> str:
     kind = "gated" if arguments.get("gated") else "linear"
-    return f"{kind}, order {arguments.get('order', 1)}" if arguments["vertical"] == "iir" else f"{kind}, 5 rows"
+    return (
+        f"{kind}, order {arguments.get('order', 1)}"
+        if arguments["vertical"] == "iir"
+        else f"{kind}, {arguments.get('kernel', 5)} rows"
+    )
 
 
 def _mean(values: list[float]) -> float:
@@ -224,15 +250,19 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/curve"))
     parser.add_argument("--leaves", type=Path, help="file in which training images are kept")
     parser.add_argument("--bits", type=int, default=8, help="of a value in a line")
-    parser.add_argument("--limit", type=int, default=1000, help="only the first so many points")
+    parser.add_argument("--only", action="append", choices=list(points()), metavar="POINT", help="may be repeated")
     given = parser.parse_args()
     if given.what == "list":
         print("\n".join(points()))
     elif given.what == "train":
-        train(given.runs, given.leaves, given.limit)
+        train(given.runs, given.leaves, given.only or list(points()))
     else:
         torch.set_num_threads(1)
         rows = collect(given.runs, given.bits)
+        file = RESULTS / "imaging_curve.json"
+        made = {row["name"]: row for row in (json.loads(file.read_text())["rows"] if file.exists() else [])}
+        made |= {row["name"]: row for row in rows}
+        rows = [made[name] for name in points() if name in made]
         settings = {"bits": given.bits, "columns": COLUMNS, "sigma": 25, "kernel": 5, "core": BASE}
         save("imaging_curve", settings, rows)
         draw(rows, FIGURE)

@@ -127,6 +127,10 @@ COLUMNS: dict[str, list[str]] = {
         *("macs_a_pixel", "parameters"),
     ],
     "imaging_peers": ["task", "test", "peer", "psnr", "ssim"],
+    "imaging_tasks": ["task", "test", "psnr", "ssim", "psnr_rounded", "ssim_rounded"],
+    "imaging_twins": [
+        *("task", "test", "network", "psnr", "ssim", "delay", "Mbit", "macs_a_pixel", "parameters", "steps"),
+    ],
     "peers": ["network", "size", "way", "seconds", "peak_MB", "added_MB", "largest_difference", "said"],
 }
 SCRIPTS = {
@@ -138,7 +142,7 @@ SCRIPTS = {
     "prediction_ratios": "prediction_ratios.py judge",
     "memory_maps": "memory.py --maps --networks dilated --name memory_maps",
 }
-DIGITS = {"psnr": 2, "ssim": 3}
+DIGITS = {"psnr": 2, "psnr_rounded": 2, "psnr_float": 2, "ssim": 3, "ssim_rounded": 3}
 MARK = re.compile(r"(<!-- benchmark (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 

@@ -104,11 +104,11 @@ def fit(
     place, done = folder / "checkpoint.pt", _Progress()
     best: dict[str, Tensor] | None = None
     if place.exists():
-        state = torch.load(place, weights_only=True)
+        kept = torch.load(place, weights_only=True)
         for name, part in (("model", model), ("average", average), ("optimiser", optimiser)):
-            part.load_state_dict(state[name])
-        generator.set_state(state["generator"])
-        done, best = _Progress(**state["done"]), state["best"]
+            part.load_state_dict(kept[name])
+        generator.set_state(kept["generator"])
+        done, best = _Progress(**kept["done"]), kept["best"]
     begun, before = time.monotonic(), done.seconds
     kind = next(model.parameters()).device.type
     while done.step < settings.steps and not (settings.patience and done.since_best >= settings.patience):
@@ -136,9 +136,9 @@ def fit(
         stops = bool(settings.patience) and done.since_best >= settings.patience
         saves = last or stops or done.step % settings.save_every == 0
         if saves:
-            parts = {"model": model, "average": average, "optimiser": optimiser}
-            state = {name: part.state_dict() for name, part in parts.items()}
-            state |= {"generator": generator.get_state(), "done": vars(done), "best": best}
+            state: dict[str, Any] = {"model": model.state_dict(), "average": average.state_dict()}
+            state |= {"optimiser": optimiser.state_dict(), "generator": generator.get_state()}
+            state |= {"done": vars(done), "best": best}
             torch.save(state, place.with_suffix(".part"))
             place.with_suffix(".part").replace(place)
         if report and (saves or score is not None):

@@ -22,7 +22,18 @@ CLEAN = Faults(blur=0.01, noise=0)
 def test_a_seed_gives_one_chip(split: str) -> None:
     first, again = (simulate_chip(48, 56, 7, split=split) for _ in range(2))
     assert first.conditions == again.conditions
-    for name in ("reflectance", "water", "open_water", "cover", "cloud", "veiled", "shadow", "shade", "known", "dimmed"):
+    for name in (
+        "reflectance",
+        "water",
+        "open_water",
+        "cover",
+        "cloud",
+        "veiled",
+        "shadow",
+        "shade",
+        "known",
+        "dimmed",
+    ):
         assert np.array_equal(getattr(first, name), getattr(again, name)), name
     assert first.reflectance.shape == (6, 48, 56) and first.reflectance.dtype == np.float32
     assert np.isfinite(first.reflectance).all()

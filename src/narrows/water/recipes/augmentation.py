@@ -140,7 +140,7 @@ def _no_data(batch: Batch, g: Generator) -> Batch:
 
 
 def vary(batch: Batch, generator: Generator, *, strength: float = 1.0) -> Batch:
-    """One random variant of each chip without new clouds, same shapes: turned, of another calibration, with a blank side.
+    """One random variant of each chip without new clouds: turned, of another calibration, with a blank side.
 
     A few lose their shortwave infrared, given as 1 in both bands, as `networks.water_net` asks of sensors without.
 

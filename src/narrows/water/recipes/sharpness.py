@@ -1,0 +1,51 @@
+"""Make a trained network's probabilities true: scale and shift its logits, and fold both into its last layer."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from narrows.networks.water_net import WaterNet
+from narrows.water.recipes.augmentation import Batch
+
+__all__ = ["fit_sharpness"]
+
+
+def fit_sharpness(model: WaterNet, batch: Batch, *, size: int = 16) -> dict[str, list[float]]:
+    """Fit scale and shift of each output's logits on known pixels of `batch`, and fold them into `model.head`.
+
+    Platt scaling (1999) by least cross-entropy. It changes no order of pixels, but where 0.5 lies.
+
+    Returns:
+        Scale and shift of "water" and of "hidden".
+    """
+    with torch.inference_mode():
+        logits = torch.cat([model.logits(x) for x in batch.reflectance.split(size)])
+    found = {}
+    for k, name in enumerate(("water", "hidden")):
+        known = batch.weight[:, k] > 0
+        x, y = logits[:, k][known].double(), batch.target[:, k][known].double()
+        scale, shift = _least(x.clone(), y)
+        found[name] = [round(scale, 4), round(shift, 4)]
+        places = slice(4 * k, 4 * k + 4)
+        with torch.no_grad():
+            model.head.weight[places] *= scale
+            assert model.head.bias is not None
+            model.head.bias[places] = model.head.bias[places] * scale + shift
+    return found
+
+
+def _least(logits: torch.Tensor, target: torch.Tensor) -> tuple[float, float]:
+    parameters = nn.Parameter(torch.tensor([1.0, 0.0], dtype=torch.float64))
+    optimiser = torch.optim.LBFGS([parameters], max_iter=50, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimiser.zero_grad()
+        loss = F.binary_cross_entropy_with_logits(logits * parameters[0] + parameters[1], target)
+        loss.backward()
+        return loss
+
+    optimiser.step(closure)
+    scale, shift = parameters.detach().tolist()
+    return scale, shift
