@@ -67,7 +67,7 @@ def main() -> int:
                 title += f": F1 {total.f1:.2f}"
             panels.append(panel_of(view, answer.classes, title))
         pairs = [panels[start : start + 2] for start in range(0, len(panels), 2)]
-        save_panels(pairs, chosen.out / f"{name}.jpg", inches=4.8)
+        save_panels(pairs, chosen.out / f"{name}.jpg", inches=4.8 if view.shape[0] < view.shape[1] else 4.0)
         print(f"{name}: {', '.join(panel.title for panel in panels[1:])}", flush=True)
     return 0
 
