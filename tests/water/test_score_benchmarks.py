@@ -115,7 +115,7 @@ def test_under_a_thick_cloud_only_false_water_counts() -> None:
     wet = under.open_water > 0.5
     assert tallied(under, wet)["pixels"] == 0
     row = tallied(under, ~wet)
-    assert row["pixels"] == 100 and row["precision"] == 0 and row["land_called_water"] == 1
+    assert row["pixels"] == 100 and row["precision"] is None and row["land_called_water"] == 1
 
 
 def test_mixed_and_overgrown_pixels_are_not_scored() -> None:
