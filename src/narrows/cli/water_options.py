@@ -10,6 +10,7 @@ import click
 from narrows.cli.options import MEMORY, Decorator
 from narrows.cli.speaking import progress_bar
 from narrows.errors import InputError
+from narrows.water.model_files import is_model_file
 
 if TYPE_CHECKING:
     from narrows.water.network import WaterNetwork
@@ -47,14 +48,15 @@ THRESHOLD = click.option(
 MASK_CLOUDS = click.option(
     "--mask-clouds",
     is_flag=True,
-    help="Hide clouds and shadows by the product's QA_PIXEL, SCL or Fmask, or else by the default network.",
+    help="Hide clouds and shadows by the product's QA_PIXEL, SCL or Fmask, or else by the network itself, if it is "
+    "the default one or one of narrows water train.",
 )
 MODEL_OPTIONS: tuple[Decorator, ...] = (
     click.option(
         "--model",
         metavar="MODEL",
-        help="Another network: deepwatermap:weights.safetensors, or a .pt2 file, package.module:factory or "
-        "file.py:factory from six bands to one channel.",
+        help="Another network: a file of narrows water train, deepwatermap:weights.safetensors, or a .pt2 file, "
+        "package.module:factory or file.py:factory from six bands to one channel.",
     ),
     click.option("--weights", type=click.Path(), metavar="FILE.safetensors", help="Weights for such a network."),
     click.option("--arg", "arguments", multiple=True, metavar="NAME=VALUE", help="An argument for its factory."),
@@ -89,8 +91,15 @@ class Networks:
     def __init__(self, model: str | None, weights: str | None, arguments: tuple[str, ...], gives: Any):
         if model is None and (weights or arguments):
             raise InputError("--weights and --arg belong to --model")
+        if is_model_file(model) and (weights or arguments):
+            raise InputError(f"{model}: such a file holds its own weights and arguments; leave out --weights and --arg")
         self._said = (model, weights, arguments, gives)
         self._known: dict[bool, WaterNetwork] = {}
+
+    @property
+    def tells_hidden(self) -> bool:
+        """Whether the network has an opinion of what clouds hide."""
+        return self._said[0] is None or is_model_file(self._said[0])
 
     def get(self, *, hidden: bool = False) -> WaterNetwork:
         if hidden not in self._known:
@@ -103,7 +112,7 @@ class Networks:
         from narrows.water.network import own_network
 
         model, weights, arguments, gives = self._said
-        if model is None or model.startswith("deepwatermap:"):
+        if model is None or is_model_file(model) or model.startswith("deepwatermap:"):
             return choose_network(model, gives, hidden=hidden)
         return own_network(read_model(model, weights, arguments), Path(model).name, gives)
 
@@ -128,11 +137,12 @@ def mapper(
     from narrows.water.mapping import MapOptions
     from narrows.water.ready_maps import Mapper
 
+    networks = Networks(model, weights, arguments, gives)
     return Mapper(
-        Networks(model, weights, arguments, gives).get,
+        networks.get,
         MapOptions(threshold=threshold, memory=memory),
         mask_clouds,
-        model is None,
+        networks.tells_hidden,
         lambda name: progress_bar(name, shown=not quiet),
         {name: value for name, value in scene_options.items() if value is not None},
     )

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from narrows.errors import InputError
 from narrows.water.classes import NO_DATA
 from narrows.water.mapping import MapOptions, MapWindow, MinimumArea, Progress, find_window, run_map
-from narrows.water.network import Gives, WaterNetwork, deepwatermap, default_network, own_network
+from narrows.water.model_files import is_model_file
+from narrows.water.network import (
+    Gives,
+    WaterNetwork,
+    deepwatermap,
+    default_network,
+    own_network,
+    trained_network,
+)
 from narrows.water.products import MapFiles, MapResult, map_to_files
 
 if TYPE_CHECKING:
@@ -59,13 +67,14 @@ def map_water(
         scene: a path, an open `Scene`, or an xarray DataArray or Dataset with the six bands.
         output: where the mask goes, as a cloud-optimised GeoTIFF. Without it the map is returned as xarray.
         model: a network of six bands (blue, green, red, nir, swir1, swir2; reflectance) to one channel of the same
-            size, or ``"deepwatermap:weights.safetensors"``; the package's own by default.
+            size; or a file that ``narrows water train`` wrote, or ``"deepwatermap:weights.safetensors"``; the
+            package's own by default.
         gives: whether such a network's output is a ``"probability"`` or ``"logits"``.
         threshold: a pixel is water from this probability on.
         min_area: smaller water bodies become land: ``"5000m2"``, ``"2ha"``, ``"12px"``; a plain number is square
             metres.
-        mask_clouds: hide clouds and their shadows by the product's own mask, or by the default network's opinion where
-            the product has none.
+        mask_clouds: hide clouds and their shadows by the product's own mask, or where the product has none by the
+            network's opinion, if it is the default one or one that ``narrows water train`` wrote.
         aoi: a vector file, ``"west,south,east,north"`` in the scene's coordinates, or ``lonlat:`` before such a box.
         memory: budget for the peak of the whole process, as ``"1GB"``.
         probability: where the probability in percent goes; True to have it returned in a Dataset beside the mask.
@@ -93,7 +102,7 @@ def map_water(
     )
     opened = scene if isinstance(scene, Scene) else open_scene(scene, **scene_options)
     try:
-        clouds = choose_clouds(opened, mask_clouds, may_ask_network=model is None)
+        clouds = choose_clouds(opened, mask_clouds, may_ask_network=model is None or is_model_file(model))
         options = MapOptions(threshold, options.min_area, clouds, aoi, memory)
         network = choose_network(model, gives, hidden=clouds == "network")
         if output is None:
@@ -132,16 +141,21 @@ def choose_network(
     """The network that `model` stands for: see `map_water`.
 
     Raises:
-        InputError: a text that isn't ``deepwatermap:`` and a file.
+        InputError: a text that is neither a file of weights nor ``deepwatermap:`` and such a file.
     """
     if model is None:
         return default_network(hidden=hidden)
     if isinstance(model, WaterNetwork):
         return model
+    if is_model_file(model):
+        return trained_network(str(model), hidden=hidden)
     if isinstance(model, str):
         kind, _, weights = model.partition(":")
         if kind != "deepwatermap" or not weights:
-            raise InputError(f"'{model}' is no water network; write deepwatermap:weights.safetensors or give a module")
+            raise InputError(
+                f"'{model}' is no water network; name a file that narrows water train wrote, or write "
+                "deepwatermap:weights.safetensors, or give a module"
+            )
         return deepwatermap(weights)
     return own_network(model.eval(), type(model).__name__, gives)
 

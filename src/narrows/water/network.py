@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
 
-__all__ = ["Gives", "WaterNetwork", "deepwatermap", "default_network", "own_network"]
+__all__ = ["Gives", "WaterNetwork", "deepwatermap", "default_network", "own_network", "trained_network"]
 
 Gives = Literal["probability", "logits"]
 BANDS = 6
@@ -145,11 +145,28 @@ def default_network(*, hidden: bool = False) -> WaterNetwork:
     hide.
     """
     from narrows.water import weights
+
+    return _with_hidden("default", weights.load("default"), hidden)
+
+
+def trained_network(path: str | Path, *, hidden: bool = False) -> WaterNetwork:
+    """The network in a file that `narrows water train` wrote, named as the file; `hidden` as for
+    `default_network`.
+
+    Raises:
+        InputError: the file can't be read or is none of these.
+    """
+    from narrows.water.model_files import read_model_file
+
+    model = read_model_file(path)
+    return _with_hidden(model.name, model.module, hidden)
+
+
+def _with_hidden(name: str, module: torch.nn.Module, hidden: bool) -> WaterNetwork:
     from narrows.water.adapters import WaterAndHidden, WaterOnly
 
-    module = weights.load("default").eval()
     adapter = WaterAndHidden(module) if hidden else WaterOnly(module)
-    return WaterNetwork("default", adapter.eval(), "probability", digest_of(module), tells_hidden=hidden)
+    return WaterNetwork(name, adapter.eval(), "probability", digest_of(module), tells_hidden=hidden)
 
 
 def deepwatermap(weights: str | Path) -> WaterNetwork:

@@ -116,7 +116,8 @@ def _air_below(height: float, haze: float) -> Array:
 
 def _bumps(layer: CloudLayer, seed: int, shape: tuple[int, int]) -> Array:
     """How the tops of a layer rise and fall, in the logarithm of its depth."""
-    return np.float32(0.5) * FractalNoise(seed, 94, max(layer.size // 4, 4), 2, 0.8).rows(0, shape[0], shape[1])
+    bumps = FractalNoise(seed, 94, max(layer.size // 4, 4), 2, 0.8).rows(0, shape[0], shape[1])
+    return np.asarray(bumps * np.float32(0.5))
 
 
 def _sides(depth: Array, bumps: Array, sun: Sun) -> Array:

@@ -1,0 +1,46 @@
+"""What a mask drawn by people teaches."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Generator
+
+from narrows.water.evaluation.truth import CLOUD, LAND, SHADOW, WATER
+from narrows.water.recipes.augmentation import Batch, augment
+
+__all__ = ["batch_of", "varied"]
+
+# Where cloud or shadow hides the ground a map should not say water, but the mask doesn't know: half as sure.
+_COVERED_WEIGHT = 0.5
+
+
+def batch_of(reflectance: NDArray[np.float32], classes: NDArray[np.uint8]) -> Batch:
+    """Crops as the losses want them.
+
+    Land and water are seen: they teach both outputs. Cloud and shadow are hidden, and weakly taught as not water.
+    Unsure and fill teach nothing.
+
+    Args:
+        reflectance: (n, 6, H, W), NaN where the scene has no data.
+        classes: (n, H, W), as `read_truth` gives them, 255 also where the scene wasn't observed.
+    """
+    water, covered = classes == WATER, (classes == CLOUD) | (classes == SHADOW)
+    seen = water | (classes == LAND)
+    target = np.stack((water, covered), 1).astype(np.float32)
+    weight = np.stack((seen + _COVERED_WEIGHT * covered, seen | covered), 1).astype(np.float32)
+    return Batch(torch.from_numpy(reflectance), torch.from_numpy(target), torch.from_numpy(weight))
+
+
+def varied(batch: Batch, generator: Generator) -> Batch:
+    """One random variant of each crop (see `augment`); where the scene has no data there is none in it either, as 0,
+    and nothing is taught."""
+    changed = augment(batch, generator)
+    # Turns, clouds, calibrations: whatever is done to a pixel that is NaN leaves it NaN, and so shows where it went.
+    missing = ~torch.isfinite(changed.reflectance).all(1, keepdim=True)
+    return Batch(
+        torch.where(missing, 0.0, changed.reflectance),
+        changed.target,
+        torch.where(missing, 0.0, changed.weight),
+    )
