@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,8 +82,7 @@ def main() -> int:
     rows = []
     for name in chosen.only.split(","):
         scene = SCENES[name]
-        with tempfile.TemporaryDirectory() as temporary:
-            view = view_of((chosen.data / scene.path).resolve(), scene.options, Path(temporary))
+        view = view_of((chosen.data / scene.path).resolve(), scene.options)
         ways: list[tuple[str, Method, bool]] = [
             (f"{network.name}, grid anchored", ours, True),
             (f"{network.name}, grid from the corner", ours, False),

@@ -4,7 +4,8 @@
     python benchmarks/water_burn_scars.py --model water-small --picture /tmp/burn_scars.jpg
 
 Nothing inside the outlines is water that could be seen. The scenes, Corumbá on two dates, are of the report split. The
-picture shows the windows beside the maps of the network, of the best rule (chosen on the other split) and of ukis-csmask.
+picture shows the windows beside the maps of the network, of the best rule (chosen on the other split) and of
+ukis-csmask.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from narrows.water.classes import HIDDEN, NO_DATA, WATER
 from narrows.water.evaluation.view import View
 
 sys.path.insert(0, str(TRUTH))
-from drawings import burn_scars  # noqa: E402
+from drawings import burn_scars
 
 PICTURE = ROOT / "docs" / "images" / "burn_scars.jpg"
 

@@ -190,8 +190,8 @@ class Tally:
         return {
             "recall": found.recall,
             "land_called_water": self.land_water / self.land if self.land else None,
-            "precision": found.precision,
-            "f1": found.f1,
+            "precision": found.precision if found.hits + found.misses else None,
+            "f1": found.f1 if found.hits + found.misses else None,
             "clear_hidden_share": self.clear_hidden / self.clear if self.clear else None,
             "on_it_called_water": self.on_water / self.on if self.on else None,
             "water_pixels": found.hits + found.misses,

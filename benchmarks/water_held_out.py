@@ -22,7 +22,7 @@ from water_methods import DATA, ROOT, add_options, network_of
 
 from narrows.water.evaluation.calibration import MIDDLE, Reliability
 from narrows.water.evaluation.confusion import Confusion
-from narrows.water.indices import INDICES, dswe
+from narrows.water.indices import dswe, mndwi
 from narrows.water.recipes.chips import Chips, read_chips, read_split
 from narrows.water.recipes.scoring import at_top_of_atmosphere, predict
 
@@ -69,8 +69,7 @@ def main() -> int:
         said = predict(both.network, reflectance)
         water, hidden = said[:, 0] >= 0.5, said[:, 1] >= 0.5
         maps = {network.name: water, f"{network.name}, hides clouds itself": np.where(hidden, ~truth, water)}
-        maps |= {index.rule: index.value(reflectance) > index.threshold for index in INDICES}
-        maps["DSWE"] = dswe(reflectance)
+        maps |= {"MNDWI > 0": mndwi(reflectance) > 0, "DSWE": dswe(reflectance)}
         for kind, scored in kinds_of(chips).items():
             if light and kind != "consensus":
                 continue

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scenes import days, write_bands
 
 from narrows.water.evaluation.methods import Answer, Method, NetworkMethod, rules
 from narrows.water.evaluation.peers import Missing, find_peers
@@ -87,7 +86,7 @@ class Kept:
         file = self.folder / f"{digest.hexdigest()[:24]}.npz"
         if file.exists():
             with np.load(file) as held:
-                return Answer(held["classes"], held["probability"] if "probability" in held else None)
+                return Answer(held["classes"], held.get("probability"))
         answer = self.method.map(view)
         self.folder.mkdir(parents=True, exist_ok=True)
         more = {} if answer.probability is None else {"probability": answer.probability}
@@ -98,17 +97,14 @@ class Kept:
         return answer
 
 
-def view_of(source: Path, options: str, folder: Path, frame: str | None = None) -> View:
-    """A scene below the data folder held whole; `options` as `scenes.SCENES` has them. Of an archive of several days
-    the one called `frame` is taken; files that a scene must be turned into first go into `folder`.
+def view_of(source: Path, options: str) -> View:
+    """A scene held whole; `options` as `scenes.SCENES` has them.
 
     Raises:
         InputError: it can't be read.
     """
     from narrows.rasters import open_scene
 
-    if source.suffix == ".npz":
-        source = days(source, folder, only=frame)[0] if frame else _chip(source, folder)
     said = shlex.split(options.replace("--mask-clouds", ""))
     more: dict[str, Any] = {key.removeprefix("--"): value for key, value in zip(said[::2], said[1::2], strict=True)}
     for key in ("scale", "offset"):
@@ -118,8 +114,3 @@ def view_of(source: Path, options: str, folder: Path, frame: str | None = None) 
         more["nodata"] = float(more["nodata"])
     with open_scene(source, **more) as scene:
         return read_view(scene)
-
-
-def _chip(source: Path, folder: Path) -> Path:
-    with np.load(source) as archive:
-        return write_bands(np.moveaxis(archive["img"], 2, 0), folder / f"{source.stem}.tif")

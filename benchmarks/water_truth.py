@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from common import save, table
 from numpy.typing import NDArray
-from scenes import SCENES
+from scenes import SCENES, cloudy_chip, days
 from water_methods import DATA, ROOT, add_options, methods_of, view_of
 
 from narrows.water.evaluation.confusion import Confusion
@@ -64,14 +64,17 @@ def drawn_scenes(split: str, data: Path, truth: Path = TRUTH) -> Iterator[Drawn]
         if split == "cloudy":
             with np.load(data / CHIP) as archive:
                 mask = CHIP_CLASSES[archive["msk"].squeeze().astype(np.int64)]
-            drawn = Drawn("cloudy", view_of(data / CHIP, options[CHIP], Path(temporary)))
+            drawn = Drawn("cloudy", view_of(cloudy_chip(data / CHIP, Path(temporary)), options[CHIP]))
             drawn.windows["cloudy"] = ((slice(None), slice(None)), mask)
             yield drawn
             return
         for name, scene in described["scenes"].items():
             if scene["split"] != split:
                 continue
-            view = view_of(data / scene["path"], options[scene["path"]], Path(temporary), scene.get("frame"))
+            source = data / scene["path"]
+            if "frame" in scene:
+                source = days(source, Path(temporary), only=scene["frame"])[0]
+            view = view_of(source, options[scene["path"]])
             drawn, before = Drawn(name, view), np.zeros(view.shape, bool)
             for window in described["windows"]:
                 if window["scene"] != name:

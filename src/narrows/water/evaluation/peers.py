@@ -146,8 +146,8 @@ def find_peers() -> tuple[list[Method], list[Missing]]:
 
 @contextlib.contextmanager
 def _trees_kept() -> Any:
-    """WaterDetect clusters one sample seven times over, for seven numbers of clusters, and each time grows the same
-    tree, which is nearly all of its time. Here it is grown once; the labels are the same."""
+    """WaterDetect clusters one sample seven times over, and each time grows the same tree, which is nearly all of its
+    time. Here it is grown once; the labels are the same."""
     from joblib import Memory
     from sklearn import cluster
     from waterdetect import Image

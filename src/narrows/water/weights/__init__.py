@@ -10,7 +10,7 @@ from narrows.errors import InputError
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["available", "load", "names_without_swir", "path", "taught_without_swir"]
+__all__ = ["available", "load", "path"]
 
 
 def available() -> list[str]:
