@@ -17,9 +17,9 @@ from narrows.water.evaluation.confusion import Confusion
 from narrows.water.evaluation.methods import NetworkMethod
 from narrows.water.evaluation.pairs import Pair
 from narrows.water.evaluation.scoring import score
-from narrows.water.model_files import WaterModel, read_model_file, save_model_file
-from narrows.water.network import trained_network
-from narrows.water.training import labelled
+from narrows.water.model_files import DEFAULT, WaterModel, read_model_file, save_model_file, shipped_model
+from narrows.water.network import digest_of, trained_network
+from narrows.water.training import fine_tuning, labelled
 from narrows.water.training.fine_tuning import Trained, train
 from narrows.water.training.journal import Journal
 from narrows.water.training.lessons import Lessons
@@ -48,6 +48,16 @@ def pairs(tmp_path: Path) -> list[Pair]:
     return write_pairs(folder, 5)
 
 
+@pytest.fixture
+def unscored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No maps of the validation scenes at the end, which would take the most of the time."""
+    monkeypatch.setattr(
+        fine_tuning,
+        "score_scenes",
+        lambda network, parts, memory, tell: {part.scene.name: Confusion() for part in parts},
+    )
+
+
 def settings(start: Path, **more: object) -> TrainSettings:
     given = {"steps": 20, "batch": 2, "crop": 32, "patience": 0, "rate": 3e-3, **more}
     return TrainSettings(str(start), **given)  # type: ignore[arg-type]
@@ -58,8 +68,14 @@ def logged(trained: Trained) -> list[str]:
     return [line.rpartition(",")[0] for line in (trained.folder / "log.csv").read_text().splitlines()]
 
 
-def test_training_mends_a_spoilt_network_and_says_by_how_much(tmp_path: Path, spoilt: Path, pairs: list[Pair]) -> None:
-    trained = train(pairs, tmp_path / "mended.safetensors", settings(spoilt, steps=120, batch=4, rate=1e-2))
+def test_training_mends_a_spoilt_network_and_says_by_how_much(tmp_path: Path, pairs: list[Pair]) -> None:
+    # What the network sees is left, what it says of that is gone.
+    spoilt, start = shipped_model(DEFAULT), tmp_path / "spoilt.safetensors"
+    with torch.no_grad():
+        spoilt.module.get_parameter("head.weight").zero_()
+        spoilt.module.get_parameter("head.bias").zero_()
+    save_model_file(spoilt, start)
+    trained = train(pairs, tmp_path / "mended.safetensors", settings(start, steps=12, batch=4, rate=1e-3))
     before, after = trained.totals().values()
     assert (before.f1 or 0) < 0.5
     assert (after.f1 or 0) > 0.9
@@ -68,7 +84,7 @@ def test_training_mends_a_spoilt_network_and_says_by_how_much(tmp_path: Path, sp
     table = tables(trained)[0]
     assert table.row_count == 2
     assert trained.data["validation"]["scenes"] == 1
-    assert trained.steps == 120
+    assert trained.steps == 12
 
 
 def test_the_file_says_what_it_is_and_maps_like_any_network(tmp_path: Path, spoilt: Path, pairs: list[Pair]) -> None:
@@ -110,6 +126,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
 
 
 @pytest.mark.parametrize("simulated", [0.0, 0.5])
+@pytest.mark.usefixtures("unscored")
 def test_a_training_that_goes_on_ends_as_one_in_one_go(
     tmp_path: Path, spoilt: Path, pairs: list[Pair], monkeypatch: pytest.MonkeyPatch, simulated: float
 ) -> None:
@@ -131,10 +148,10 @@ def test_a_training_that_goes_on_ends_as_one_in_one_go(
     for name, tensor in one.items():
         assert torch.equal(tensor, other[name]), name
     assert logged(whole) == logged(parts)
-    assert len(logged(whole)) == 21
-    assert whole.scores == parts.scores
+    assert [line.split(",")[0] for line in logged(whole)] == ["step", *(str(step) for step in range(2, 41, 2))]
 
 
+@pytest.mark.usefixtures("unscored")
 def test_it_stops_early_and_keeps_the_best(
     tmp_path: Path, spoilt: Path, pairs: list[Pair], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +179,7 @@ def test_without_validation_nothing_is_scored(tmp_path: Path, spoilt: Path, pair
     assert "nothing tells" in verdict(trained)
 
 
+@pytest.mark.usefixtures("unscored")
 def test_from_scratch_stands_beside_what_comes_with_narrows(tmp_path: Path, pairs: list[Pair]) -> None:
     asked = TrainSettings("scratch", "water-small", steps=2, batch=1, crop=32)
     trained = train(pairs[:4], tmp_path / "m.safetensors", asked, validation=pairs[4:])
@@ -172,6 +190,7 @@ def test_from_scratch_stands_beside_what_comes_with_narrows(tmp_path: Path, pair
     assert model.training["settings"]["rate"] == 2e-3
 
 
+@pytest.mark.usefixtures("unscored")
 def test_a_folder_holds_one_training(tmp_path: Path, spoilt: Path, pairs: list[Pair]) -> None:
     output, folder = tmp_path / "m.safetensors", tmp_path / "run"
     asked = settings(spoilt, steps=2)
@@ -183,15 +202,16 @@ def test_a_folder_holds_one_training(tmp_path: Path, spoilt: Path, pairs: list[P
 
     with pytest.raises(OutputError, match="exists"):
         train(pairs, output, asked, folder=folder)
-    before = output.read_bytes()
+    before = digest_of(read_model_file(output).module)
     assert train(pairs, output, asked, folder=folder, overwrite=True).steps == 2
-    assert output.read_bytes() == before
+    assert digest_of(read_model_file(output).module) == before
     refused(r"another training: there batch is 2, here 1", other=settings(spoilt, steps=2, batch=1))
     refused("scenes to train on are others", pairs[:4])
     write_pair(pairs[0].mask.parent, "a", classes_of(seed=9))
     refused("scenes to train on are others, or were changed since")
 
 
+@pytest.mark.usefixtures("unscored")
 def test_a_folder_that_is_no_run_and_a_damaged_one_are_refused(tmp_path: Path, spoilt: Path, pairs: list[Pair]) -> None:
     output, folder = tmp_path / "m.safetensors", tmp_path / "run"
     folder.mkdir()
