@@ -28,10 +28,16 @@ def classes_of(height: int = 96, width: int = 128, *, ponds: int = 3, seed: int 
 
 
 def write_pair(
-    folder: Path, name: str, classes: NDArray[np.uint8], *, missing: NDArray[np.bool_] | None = None, seed: int = 0
+    folder: Path,
+    name: str,
+    classes: NDArray[np.uint8],
+    *,
+    missing: NDArray[np.bool_] | None = None,
+    seed: int = 0,
+    corner: tuple[int, int] = (0, 0),
 ) -> Pair:
     """NAME.tif and NAME_mask.tif. Where the mask says 1 the scene looks like water, elsewhere like land; pixels of
-    `missing` are the no-data value."""
+    `missing` are the no-data value. `corner` is the row and column of its first pixel on the grid that all share."""
     noise = np.random.default_rng(seed).normal(0, 0.004, (6, *classes.shape))
     reflectance = np.where(classes == 1, WATER[:, None, None], LAND[:, None, None]) + noise
     numbers = np.round(reflectance * 10_000).clip(1, 20_000).astype(np.uint16)
@@ -39,7 +45,7 @@ def write_pair(
         numbers[:, missing] = 0
     grid = {
         "driver": "GTiff", "height": classes.shape[0], "width": classes.shape[1], "crs": "EPSG:32630",
-        "transform": Affine(30, 0, 300_000, 0, -30, 6_000_000),
+        "transform": Affine(30, 0, 300_000 + 30 * corner[1], 0, -30, 6_000_000 - 30 * corner[0]),
     }  # fmt: skip
     scene, mask = folder / f"{name}.tif", folder / f"{name}_mask.tif"
     with rasterio.open(scene, "w", count=6, dtype="uint16", nodata=0, **grid) as out:

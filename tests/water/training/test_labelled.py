@@ -35,9 +35,9 @@ def test_labels_are_counted_where_the_scene_has_data(tmp_path: Path) -> None:
 def test_windows_are_the_same_from_memory_and_from_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     missing = np.zeros((96, 128), bool)
     missing[:20, :30] = True
-    pairs = [write_pair(tmp_path, "a", classes_of(), missing=missing), *write_pairs(tmp_path, 3)[1:]]
+    pairs = [write_pair(tmp_path, "holes", classes_of(), missing=missing), *write_pairs(tmp_path, 3)[1:]]
     # The mask of a part of a scene is read from the part's corner.
-    part = write_pair(tmp_path, "part", classes_of()[16:80, 32:112])
+    part = write_pair(tmp_path, "part", classes_of()[16:80, 32:112], corner=(16, 32))
     pairs.append(Pair(pairs[1].scene, part.mask, (16, 32, 64, 80)))
     places = [(0, (0, 64), (0, 64)), (2, (30, 96), (50, 128)), (3, (8, 40), (16, 80)), (0, (10, 21), (5, 7))]
     with open_library(pairs) as library:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Generator
 
 from narrows.water.evaluation.truth import CLOUD, LAND, SHADOW, WATER
-from narrows.water.recipes.augmentation import Batch, augment
+from narrows.water.recipes.augmentation import Batch
 
-__all__ = ["batch_of", "varied"]
+__all__ = ["batch_of", "blanked"]
 
 # Where cloud or shadow hides the ground a map should not say water, but the mask doesn't know: half as sure.
 _COVERED_WEIGHT = 0.5
@@ -33,14 +32,11 @@ def batch_of(reflectance: NDArray[np.float32], classes: NDArray[np.uint8]) -> Ba
     return Batch(torch.from_numpy(reflectance), torch.from_numpy(target), torch.from_numpy(weight))
 
 
-def varied(batch: Batch, generator: Generator) -> Batch:
-    """One random variant of each crop (see `augment`); where the scene has no data there is none in it either, as 0,
-    and nothing is taught."""
-    changed = augment(batch, generator)
-    # Turns, clouds, calibrations: whatever is done to a pixel that is NaN leaves it NaN, and so shows where it went.
-    missing = ~torch.isfinite(changed.reflectance).all(1, keepdim=True)
-    return Batch(
-        torch.where(missing, 0.0, changed.reflectance),
-        changed.target,
-        torch.where(missing, 0.0, changed.weight),
-    )
+def blanked(batch: Batch) -> Batch:
+    """The batch with 0 where a pixel isn't finite, and nothing taught there.
+
+    Whatever augmentation does to a pixel that is NaN (turns, clouds, calibrations) leaves it NaN; so it shows where the
+    pixels without data went.
+    """
+    missing = ~torch.isfinite(batch.reflectance).all(1, keepdim=True)
+    return Batch(torch.where(missing, 0.0, batch.reflectance), batch.target, torch.where(missing, 0.0, batch.weight))

@@ -9,17 +9,15 @@ import torch
 from torch import Generator, Tensor, nn
 
 from narrows.errors import InputError
-from narrows.training.losses import adaptive_max_pool_loss, masked_cross_entropy
-from narrows.water.recipes.augmentation import Batch
+from narrows.water.recipes.augmentation import Batch, augment, vary
 from narrows.water.recipes.pool import labels_of
+from narrows.water.recipes.training import join, loss_of
 from narrows.water.simulation import simulate_chip
-from narrows.water.training.labels import batch_of, varied
+from narrows.water.training.labels import batch_of, blanked
 from narrows.water.training.windows import RandomWindows
 
 __all__ = ["Lessons"]
 
-_HIDDEN_SHARE = 0.5
-_HARD_SHARE = 0.25
 _SEEDS = 2**31 - 1
 
 
@@ -40,30 +38,22 @@ class Lessons:
 
     def batch(self, generator: Generator) -> Batch:
         """The next batch; reproducible from the generator's state."""
-        parts = [batch_of(*self.windows.draw(self.real, generator))]
-        parts += [
-            _simulated(int(torch.randint(_SEEDS, (), generator=generator)), self.side) for _ in range(self.simulated)
-        ]
-        together = Batch(
-            torch.cat([part.reflectance for part in parts]),
-            torch.cat([part.target for part in parts]),
-            torch.cat([part.weight for part in parts]),
-        )
-        return varied(together, generator)
+        parts = [augment(batch_of(*self.windows.draw(self.real, generator)), generator)]
+        if self.simulated:
+            seeds = torch.randint(_SEEDS, (self.simulated,), generator=generator).tolist()
+            parts.append(vary(join([_simulated(seed, self.side) for seed in seeds]), generator, strength=0.5))
+        return blanked(join(parts))
 
     def loss(self, model: nn.Module, generator: Generator) -> Tensor:
-        """Cross-entropy of water and (by half) of hidden, and a quarter of the adaptive max-pool loss of water.
+        """The loss that the weights of narrows were trained with, on the next batch.
 
         Raises:
             InputError: it isn't finite any more.
         """
         batch = self.batch(generator)
         x = batch.reflectance.to(self.device).contiguous(memory_format=torch.channels_last)
-        logits: Tensor = model.logits(x)  # type: ignore[operator]
-        target, weight = batch.target.to(self.device), batch.weight.to(self.device)
-        water, hidden = ((logits[:, k : k + 1], target[:, k : k + 1], weight[:, k : k + 1]) for k in (0, 1))
-        loss = masked_cross_entropy(*water) + _HIDDEN_SHARE * masked_cross_entropy(*hidden)
-        loss = loss + _HARD_SHARE * adaptive_max_pool_loss(*water)
+        taught = Batch(x, batch.target.to(self.device), batch.weight.to(self.device))
+        loss = loss_of(model.logits(x), taught)  # type: ignore[operator]
         if not torch.isfinite(loss):
             raise InputError(
                 "the loss is no number any more: the training has failed; begin again with a smaller --rate"
