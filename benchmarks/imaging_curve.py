@@ -201,35 +201,44 @@ def _bm3d() -> float | None:
 
 
 def draw(rows: list[dict[str, Any]], file: Path) -> None:
-    """Quality against bits kept, a panel for each look-ahead; and against rows waited for."""
+    """Quality against bits kept, a panel for each look-ahead; and against rows waited for. Lines join seeds' means."""
     import matplotlib
 
     matplotlib.use("svg")
     import matplotlib.pyplot as plt
 
     styles = {
-        ("iir", True): ("recursive, gated", "C0", "o"),
-        ("iir", False): ("recursive, linear", "C2", "^"),
-        ("causal", True): ("causal 5 rows, gated", "C1", "s"),
-        ("causal", False): ("causal 5 rows, linear", "C3", "v"),
-        ("symmetric", True): ("symmetric 5 rows, gated", "C4", "D"),
-        ("symmetric", False): ("symmetric 5 rows, linear", "C5", "D"),
+        ("iir", "gated, order 1"): ("recursive, gated", "C0", "o"),
+        ("iir", "linear, order 1"): ("recursive, linear", "C2", "^"),
+        ("iir", "linear, order 2"): ("recursive, linear, order 2", "C8", "P"),
+        ("causal", "gated, 5 rows"): ("causal 5 rows, gated", "C1", "s"),
+        ("causal", "linear, 5 rows"): ("causal 5 rows, linear", "C3", "v"),
+        ("causal", "linear, 3 rows"): ("causal 3 rows, linear", "C6", "<"),
+        ("causal", "linear, 1 rows"): ("no vertical filter", "0.2", "x"),
+        ("symmetric", "gated, 5 rows"): ("symmetric 5 rows, gated", "C4", "D"),
+        ("symmetric", "linear, 5 rows"): ("symmetric 5 rows, linear", "C5", "D"),
     }
     ahead = [d for d in (0, 1, 2, 4, 8) if any(r["look_ahead"] == d for r in rows)]
-    figure, axes = plt.subplots(1, len(ahead) + 1, figsize=(3.1 * (len(ahead) + 1), 3.6), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(ahead) + 1, figsize=(3.5 * (len(ahead) + 1), 4.2), sharey=True, squeeze=False)
     for axis, rows_ahead in zip(axes[0], [*ahead, None], strict=True):
-        for (vertical, gated), (label, colour, marker) in styles.items():
-            mine = [r for r in rows if (r["vertical"], r["gated"]) == (vertical, gated)]
+        for (vertical, kind), (label, colour, marker) in styles.items():
+            mine = [r for r in rows if (r["vertical"], r["filter"]) == (vertical, kind)]
             if rows_ahead is None:
-                x, mine = "delay", [r for r in mine if r["states"] == list(FULL) and r["order"] == 1]
+                x, mine = "delay", [r for r in mine if r["states"] == list(FULL)]
             else:
                 x, mine = "line_bits", [r for r in mine if r["delay"] == rows_ahead or vertical == "symmetric"]
-            mine.sort(key=lambda r: r[x])
             if mine:
                 scale = 1e6 if x == "line_bits" else 1
                 axis.plot(
-                    [r[x] / scale for r in mine], [r["psnr"] for r in mine], marker, ls="-", color=colour, label=label
+                    [r[x] / scale for r in mine], [r["psnr"] for r in mine], marker, color=colour, ms=4, alpha=0.6
                 )
+                places = sorted({r[x] for r in mine})
+                means = [_mean([r["psnr"] for r in mine if r[x] == place]) for place in places]
+                axis.plot([place / scale for place in places], means, marker, ls="-", color=colour, ms=1, label=label)
+        if rows_ahead is not None:
+            axis.set_xscale("log")
+            axis.set_xticks([0.1, 0.2, 0.5, 1, 2, 5], ["0.1", "0.2", "0.5", "1", "2", "5"])
+            axis.minorticks_off()
         axis.set_title("by delay, 16 and 32 states" if rows_ahead is None else f"look-ahead {rows_ahead}", fontsize=9)
         axis.set_xlabel("rows waited for" if rows_ahead is None else "Mbit of lines, 1920 columns", fontsize=8)
         axis.grid(alpha=0.3)
@@ -237,8 +246,8 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
     for axis in axes[0] if (peer := _bm3d()) is not None else ():
         axis.axhline(peer, color="0.4", lw=0.8, ls="--", label="BM3D, whole image")
     axes[0][0].set_ylabel("PSNR, dB (sigma 25)", fontsize=8)
-    handles = {h.get_label(): h for axis in axes[0] for h in axis.get_lines()}
-    figure.legend(handles.values(), handles.keys(), ncols=3, fontsize=8, loc="lower center")
+    handles = {h.get_label(): h for axis in axes[0] for h in axis.get_lines() if h.get_label()[0] != "_"}
+    figure.legend(handles.values(), handles.keys(), ncols=5, fontsize=8, loc="lower center")
     figure.tight_layout(rect=(0, 0.14, 1, 1))
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file)
