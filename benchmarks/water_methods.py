@@ -28,7 +28,7 @@ KEPT = ROOT / "build" / "peer_answers"
 def add_options(parser: argparse.ArgumentParser, *, peers: bool = True) -> None:
     """`--model` and, with `peers`, what says which peers are asked."""
     parser.add_argument(
-        "--model", default="default", help="weights that come with the package, by name; or as narrows water --model"
+        "--model", default="water", help="weights that come with the package, by name; or as narrows water --model"
     )
     if peers:
         parser.add_argument("--no-peers", action="store_true")

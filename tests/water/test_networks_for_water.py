@@ -10,9 +10,7 @@ from safetensors.torch import save_file
 
 from narrows.errors import InputError
 from narrows.networks.deepwatermap import AsPublished, deepwatermap_v2
-from narrows.networks.rowwise_water import rowwise_water
-from narrows.networks.water_net import water_small
-from narrows.water import MapOptions, weights
+from narrows.water import MapOptions
 from narrows.water.framing import Inner
 from narrows.water.mapping import MapWindow, find_window, run_map
 from narrows.water.network import WaterNetwork, deepwatermap, default_network

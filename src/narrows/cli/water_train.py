@@ -48,10 +48,10 @@ Examples:
             help="The trained network.",
         ),
         click.option(
-            "--from", "start", default="default", show_default=True, metavar="WEIGHTS",
-            help="default, scratch, or a file that this command wrote.",
+            "--from", "start", default="water", show_default=True, metavar="WEIGHTS",
+            help="water, water-small, scratch, or a file that this command wrote.",
         ),
-        click.option("--size", metavar="NAME", help="Of a network from scratch. [default]"),
+        click.option("--size", metavar="NAME", help="Of a network from scratch. [water]"),
         click.option("--steps", type=int, default=1500, show_default=True, help="Of the optimiser."),
         click.option("--batch", type=int, default=8, show_default=True, help="Crops of a step."),
         click.option("--crop", type=int, default=128, show_default=True, help="Side of a crop in pixels."),
