@@ -237,9 +237,11 @@ def _say_what(division: Division, model: WaterModel, run: RunFolder, say: Callab
     for verb, parts in (("train", division.training), ("validate", division.validation)):
         found = _summary(parts)
         if parts:
+            count = f"{found['scenes']} {'scene' if found['scenes'] == 1 else 'scenes'}"
+            if found["windows"] > found["scenes"]:
+                count = f"{found['windows']} windows of {count}"
             say(
-                f"to {verb} on: {found['scenes']} {'scene' if found['scenes'] == 1 else 'scenes'}, "
-                f"{found['land']:,} pixels of land, {found['water']:,} of water, "
+                f"to {verb} on: {count}, {found['land']:,} pixels of land, {found['water']:,} of water, "
                 f"{found['covered']:,} of cloud and shadow"
             )
     say(f"validation: {division.by}")
@@ -251,4 +253,9 @@ def _say_what(division: Division, model: WaterModel, run: RunFolder, say: Callab
 
 def _summary(parts: Sequence[Part]) -> dict[str, int]:
     pixels = [part.pixels for part in parts]
-    return {"scenes": len(parts), **{kind: sum(each[kind] for each in pixels) for kind in KINDS}}
+    images = {part.scene.pair.scene for part in parts}
+    return {
+        "scenes": len(images),
+        "windows": len(parts),
+        **{kind: sum(each[kind] for each in pixels) for kind in KINDS},
+    }
