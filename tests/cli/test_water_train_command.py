@@ -128,7 +128,7 @@ def test_a_scene_that_cannot_teach(tmp_path: Path, small: Path) -> None:
         write_mask(write_scene(tmp_path / "s.tif", water, **scene), water.astype(np.uint8))
         return run("train", tmp_path, "-o", tmp_path / "m.safetensors", "--from", small, *QUICK, *more)
 
-    refused(trained(pond(96, 128), count=4), "swir")
+    refused(trained(pond(96, 128), count=3), "nir")
     refused(trained(pond(20, 30), "--validation", 0), "too few pixels", "at least 1,000")
     empty = np.ones((96, 128), bool)
     refused(trained(pond(96, 128), "--validation", 0, missing=empty), "where the scene has data")

@@ -59,8 +59,17 @@ def say(text: str) -> None:
 
 
 class _Speaker(logging.Handler):
+    """Says each line once: a scene that is opened again has nothing new to say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: set[str] = set()
+
     def emit(self, record: logging.LogRecord) -> None:
-        say(self.format(record))
+        line = self.format(record)
+        if line not in self._said:
+            self._said.add(line)
+            say(line)
 
 
 @contextmanager

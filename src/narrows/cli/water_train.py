@@ -14,6 +14,7 @@ from narrows.cli.speaking import INTERRUPTED, messages_shown, say
 from narrows.cli.training_bar import training_bar
 from narrows.cli.water_options import SCENE_OPTIONS
 from narrows.errors import InputError
+from narrows.water.model_files import DEFAULT
 
 if TYPE_CHECKING:
     from narrows.water.training.fine_tuning import Trained
@@ -48,10 +49,10 @@ Examples:
             help="The trained network.",
         ),
         click.option(
-            "--from", "start", default="water", show_default=True, metavar="WEIGHTS",
-            help="water, water-small, scratch, or a file that this command wrote.",
+            "--from", "start", default=DEFAULT, show_default=True, metavar="WEIGHTS",
+            help="Weights that come with narrows, scratch, or a file that this command wrote.",
         ),
-        click.option("--size", metavar="NAME", help="Of a network from scratch. [water]"),
+        click.option("--size", metavar="NAME", help="Of a network from scratch: water or water-small. [water]"),
         click.option("--steps", type=int, default=1500, show_default=True, help="Of the optimiser."),
         click.option("--batch", type=int, default=8, show_default=True, help="Crops of a step."),
         click.option("--crop", type=int, default=128, show_default=True, help="Side of a crop in pixels."),

@@ -81,16 +81,24 @@ def test_given_scenes_validate_alone_and_none_when_not_wanted() -> None:
 def test_what_cannot_teach_is_refused() -> None:
     dry = [scene(name, 0) for name in "abcde"]
     with pytest.raises(InputError, match="no pixel of the 5 scenes to train on is labelled water"):
-        check_enough(divide(dry, 0, 0))
+        divide(dry, 0.2, 0)
     flooded = scene("a", 1600)
     flooded.counts[0] = 0
     with pytest.raises(InputError, match=r"no pixel of a to train on is labelled land"):
-        check_enough(divide([flooded], 0, 0))
+        divide([flooded], 0, 0)
     with pytest.raises(InputError, match=r"too few pixels to train on: 8,020 .* 20 of them water"):
-        check_enough(divide([scene("a", 20)], 0, 0))
+        divide([scene("a", 20)], 0.2, 0)
+    # Nearly all of the water may lie in what was drawn to validate.
+    lopsided = [scene("a", 1500), *[scene(name, 20 if name == "b" else 0) for name in "bcde"]]
+    found = [divide(lopsided, 0.2, seed) for seed in range(20)]
+    assert any("a" in names(division.validation) for division in found)
+    for division in found:
+        if "a" in names(division.validation):
+            with pytest.raises(InputError, match="too few pixels to train on"):
+                check_enough(division)
+        else:
+            check_enough(division)
     with pytest.raises(InputError, match="no pixel to validate on is labelled water"):
         check_enough(divide([scene("a", 200), scene("b", 0)], 0.2, 0, given=1))
     with pytest.raises(InputError, match="within one block"):
         divide([scene("a", 60)], 0.2, 0)
-    with pytest.raises(InputError, match="within one block"):
-        divide(dry, 0.2, 0)

@@ -10,7 +10,7 @@ import torch
 from labelled_scenes import classes_of, write_pair, write_pairs
 from torch import Generator, Tensor, nn
 
-from narrows.errors import InputError, OutputError
+from narrows.errors import BudgetError, InputError, OutputError
 from narrows.networks.water_net import WaterNet
 from narrows.water import map_water
 from narrows.water.evaluation.confusion import Confusion
@@ -237,6 +237,26 @@ def test_a_training_that_fails_says_so(tmp_path: Path, spoilt: Path, pairs: list
     save_model_file(model, spoilt)
     with pytest.raises(InputError, match="smaller --rate"):
         train(pairs, tmp_path / "m.safetensors", settings(spoilt))
+
+
+def test_what_goes_wrong_outside_the_program_is_one_line(
+    tmp_path: Path, spoilt: Path, pairs: list[Pair], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for raised, kind, match in (
+        (torch.OutOfMemoryError("CUDA out of memory"), InputError, "smaller --batch or --crop"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), InputError, "out of memory"),
+        (RuntimeError("PytorchStreamWriter failed writing file"), OutputError, "is the disk full"),
+        (RuntimeError("anything else"), RuntimeError, "anything else"),
+    ):
+
+        def fail(*_: object, raised: Exception = raised, **__: object) -> None:
+            raise raised
+
+        monkeypatch.setattr(fine_tuning, "fit", fail)
+        with pytest.raises(kind, match=match):
+            train(pairs, tmp_path / "m.safetensors", settings(spoilt))
+    with pytest.raises(BudgetError, match="10"):
+        train(pairs, tmp_path / "m.safetensors", settings(spoilt), memory="10MB")
 
 
 def test_nothing_is_left_half_written_where_data_are_refused(tmp_path: Path, spoilt: Path) -> None:

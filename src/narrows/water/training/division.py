@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from narrows.errors import InputError
 from narrows.water.training.labelled import CELL, KINDS, Labelled
 
-__all__ = ["FEWEST_SCENES", "Division", "Part", "check_enough", "divide"]
+__all__ = ["FEWEST_SCENES", "Division", "Part", "check_enough", "divide", "whole"]
 
 FEWEST_SCENES = 4
 """With fewer scenes than these, or water in one alone, blocks of all scenes validate, not whole scenes."""
@@ -63,8 +63,10 @@ def divide(scenes: Sequence[Labelled], share: float, seed: int, *, given: int = 
         scenes: the last `given` of them are there to validate; then nothing is drawn.
 
     Raises:
-        InputError: there is too little water to keep some of it for validation.
+        InputError: what there is can't teach (no water or no land, too few pixels of both), or there is too little
+            water to keep some of it for validation.
     """
+    _check_taught(whole(scenes[: len(scenes) - given]))
     if given:
         first = len(scenes) - given
         by = f"{given} scenes given for it" if given > 1 else "1 scene given for it"
@@ -87,13 +89,19 @@ def divide(scenes: Sequence[Labelled], share: float, seed: int, *, given: int = 
 
 
 def check_enough(division: Division) -> None:
-    """Refuse what can't teach.
+    """Refuse a division of which one side has too little.
 
     Raises:
-        InputError: there is no water or no land, or there are too few pixels of both; or validation has no water.
+        InputError: what is left to train on can't teach, or validation has no water.
     """
-    counts = {kind: sum(part.pixels[kind] for part in division.training) for kind in KINDS}
-    scenes = f"the {len(division.training)} scenes" if len(division.training) != 1 else division.training[0].scene.name
+    _check_taught(division.training)
+    if division.validation and not sum(part.pixels["water"] for part in division.validation):
+        raise InputError("no pixel to validate on is labelled water where the scene has data")
+
+
+def _check_taught(parts: Sequence[Part]) -> None:
+    counts = {kind: sum(part.pixels[kind] for part in parts) for kind in KINDS}
+    scenes = f"the {len(parts)} scenes" if len(parts) != 1 else parts[0].scene.name
     for kind in ("water", "land"):
         if not counts[kind]:
             raise InputError(f"no pixel of {scenes} to train on is labelled {kind} where the scene has data")
@@ -103,8 +111,6 @@ def check_enough(division: Division) -> None:
             f"too few pixels to train on: {labelled:,} are labelled land or water, {counts['water']:,} of them water; "
             f"at least {_FEWEST_PIXELS:,} and {_FEWEST_WET_PIXELS} are needed"
         )
-    if division.validation and not sum(part.pixels["water"] for part in division.validation):
-        raise InputError("no pixel to validate on is labelled water where the scene has data")
 
 
 def _draw(wet: Sequence[bool], share: float, draw: np.random.Generator) -> set[int]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from torch import nn
 
 import narrows
-from narrows.errors import InputError
+from narrows.errors import InputError, OutputError
 from narrows.rasters.staging import check_output_path
 from narrows.training.loop import Step, fit
 from narrows.water import weights
@@ -38,7 +39,7 @@ from narrows.water.training.labelled import KINDS, Library, open_library
 from narrows.water.training.lessons import Lessons
 from narrows.water.training.run_folder import RunFolder
 from narrows.water.training.settings import SCRATCH, TrainSettings
-from narrows.water.training.validating import score_scenes
+from narrows.water.training.validating import check_budget, score_scenes
 from narrows.water.training.windows import RandomWindows, fixed_windows
 
 __all__ = ["Trained", "default_folder", "train"]
@@ -128,12 +129,13 @@ def train(
     model = _start(settings)
     started_from = SCRATCH if settings.from_scratch else f"{model.name} {digest_of(model.module)}"
     run = RunFolder(folder or default_folder(output), _identity(pairs, validation, settings, started_from))
-    _check_checkpoint(run)
+    _done(run)
     say(f"checking {len(pairs) + len(validation)} scenes against their masks, and counting labels")
     with open_library([*pairs, *validation]) as library:
         division = divide(library.scenes, settings.validation, settings.seed, given=len(validation))
         check_enough(division)
         _say_what(division, model, run, say)
+        check_budget(_network(model), division.validation, memory)
         run.begin()
         trained = replace(
             model, name=output.stem, module=_fit(model.module, library, division, settings, run, place, report)
@@ -148,9 +150,9 @@ def train(
         for name, each in compared.items()
         if division.validation
     }
-    last = run.rows()[-1]
+    done = _done(run)
     data = {side: _summary(getattr(division, side)) for side in ("training", "validation")}
-    result = Trained(output, run.path, int(last["step"]), float(last["seconds"]), data, division.by, scores)
+    result = Trained(output, run.path, done["step"], done["seconds"], data, division.by, scores)
     told = {name: value for name, value in result.as_dict().items() if name not in ("output", "run_folder")}
     about = {"narrows": narrows.__version__, "started_from": started_from, "settings": settings.as_dict(), **told}
     save_model_file(replace(trained, training=about), output)
@@ -186,10 +188,26 @@ def _fit(
     kept = fixed_windows(library, division.validation, settings.crop, settings.seed)
     journal = Journal(run, kept, device, report)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    loop = settings.loop(validates=bool(kept))
-    return fit(
-        model, lessons.loss, run.path, loop, validate=journal.validate if kept else None, report=journal.write
-    ).to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    loop, validate = settings.loop(validates=bool(kept)), journal.validate if kept else None
+    with _failures_told(run):
+        trained = fit(model, lessons.loss, run.path, loop, validate=validate, report=journal.write)
+    return trained.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+
+
+@contextmanager
+def _failures_told(run: RunFolder) -> Iterator[None]:
+    """PyTorch's errors that have nothing to do with the program, in the user's terms."""
+    try:
+        yield
+    except RuntimeError as error:
+        said = str(error)
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in said:
+            raise InputError("out of memory; give a smaller --batch or --crop (and another --run-folder)") from error
+        if "PytorchStreamWriter" in said:
+            raise OutputError(
+                f"{run.checkpoint}: can't be written; is the disk full? With room there, the same command goes on"
+            ) from error
+        raise
 
 
 def _network(model: WaterModel) -> WaterNetwork:
@@ -210,13 +228,19 @@ def _check_apart(pairs: Sequence[Pair], validation: Sequence[Pair]) -> None:
         raise InputError(f"{twice.scene} is among the scenes to train on and among those to validate on")
 
 
-def _check_checkpoint(run: RunFolder) -> None:
+def _done(run: RunFolder) -> dict[str, Any]:
+    """What the checkpoint says of how far the training is; nothing where there is none.
+
+    Raises:
+        InputError: it can't be read.
+    """
     if not run.checkpoint.exists():
-        return
+        return {}
     try:
-        torch.load(run.checkpoint, weights_only=True, map_location="meta")["done"]
+        done: dict[str, Any] = torch.load(run.checkpoint, weights_only=True, map_location="meta")["done"]
     except Exception as error:
         raise InputError(f"{run.checkpoint}: is damaged; remove {run.path} to begin again") from error
+    return done
 
 
 def _identity(
@@ -237,9 +261,11 @@ def _say_what(division: Division, model: WaterModel, run: RunFolder, say: Callab
     for verb, parts in (("train", division.training), ("validate", division.validation)):
         found = _summary(parts)
         if parts:
+            count = f"{found['scenes']} {'scene' if found['scenes'] == 1 else 'scenes'}"
+            if found["windows"] > found["scenes"]:
+                count = f"{found['windows']} windows of {count}"
             say(
-                f"to {verb} on: {found['scenes']} {'scene' if found['scenes'] == 1 else 'scenes'}, "
-                f"{found['land']:,} pixels of land, {found['water']:,} of water, "
+                f"to {verb} on: {count}, {found['land']:,} pixels of land, {found['water']:,} of water, "
                 f"{found['covered']:,} of cloud and shadow"
             )
     say(f"validation: {division.by}")
@@ -251,4 +277,9 @@ def _say_what(division: Division, model: WaterModel, run: RunFolder, say: Callab
 
 def _summary(parts: Sequence[Part]) -> dict[str, int]:
     pixels = [part.pixels for part in parts]
-    return {"scenes": len(parts), **{kind: sum(each[kind] for each in pixels) for kind in KINDS}}
+    images = {part.scene.pair.scene for part in parts}
+    return {
+        "scenes": len(images),
+        "windows": len(parts),
+        **{kind: sum(each[kind] for each in pixels) for kind in KINDS},
+    }

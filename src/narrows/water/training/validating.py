@@ -19,7 +19,7 @@ from narrows.water.mapping import MapOptions, MapWindow, run_map
 from narrows.water.network import WaterNetwork
 from narrows.water.training.division import Part
 
-__all__ = ["score_scenes", "score_windows"]
+__all__ = ["check_budget", "score_scenes", "score_windows"]
 
 _AT_ONCE = 8
 _THRESHOLD = 0.5
@@ -40,6 +40,21 @@ def score_windows(
     return total
 
 
+def check_budget(network: WaterNetwork, parts: Sequence[Part], memory: int | str | None) -> None:
+    """Refuse a budget in which the widest scene can't be mapped, before training.
+
+    Raises:
+        BudgetError: the budget is too small.
+    """
+    from narrows.streaming.stream import plan
+
+    if memory is None or not parts:
+        return
+    with max((part.scene for part in parts), key=lambda scene: scene.width).pair.opened() as scene:
+        shape = network.framing(scene.height, scene.width, scene.grid_origin).shape
+        plan(network.module, *shape, channels=6, memory=memory, resident_bytes=int(scene.cache_bytes))
+
+
 def score_scenes(
     network: WaterNetwork, parts: Sequence[Part], memory: int | str | None, tell: Callable[[str], None]
 ) -> dict[str, Confusion]:
@@ -52,6 +67,8 @@ def score_scenes(
     """
     found = {}
     for part in parts:
+        if not any(part.pixels.values()):
+            continue
         tell(f"{part.scene.name}: mapped by {network.name}")
         pair = part.scene.pair
         mask = RasterImage(str(pair.mask), pair.mask.name)
