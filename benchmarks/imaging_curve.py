@@ -181,11 +181,10 @@ def collect(runs: Path, bits: int) -> list[dict[str, Any]]:
 
 def _filter(arguments: dict[str, Any]) -> str:
     kind = "gated" if arguments.get("gated") else "linear"
-    return (
-        f"{kind}, order {arguments.get('order', 1)}"
-        if arguments["vertical"] == "iir"
-        else f"{kind}, {arguments.get('kernel', 5)} rows"
-    )
+    if arguments["vertical"] == "iir":
+        return f"{kind}, order {arguments.get('order', 1)}"
+    kernel = arguments.get("kernel", 5)
+    return f"{kind}, {kernel} row{'s' if kernel > 1 else ''}"
 
 
 def _mean(values: list[float]) -> float:
@@ -214,7 +213,7 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
         ("causal", "gated, 5 rows"): ("causal 5 rows, gated", "C1", "s"),
         ("causal", "linear, 5 rows"): ("causal 5 rows, linear", "C3", "v"),
         ("causal", "linear, 3 rows"): ("causal 3 rows, linear", "C6", "<"),
-        ("causal", "linear, 1 rows"): ("no vertical filter", "0.2", "x"),
+        ("causal", "linear, 1 row"): ("no vertical filter", "0.2", "x"),
         ("symmetric", "gated, 5 rows"): ("symmetric 5 rows, gated", "C4", "D"),
         ("symmetric", "linear, 5 rows"): ("symmetric 5 rows, linear", "C5", "D"),
     }
@@ -248,7 +247,7 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
     axes[0][0].set_ylabel("PSNR, dB (sigma 25)", fontsize=8)
     handles = {h.get_label(): h for axis in axes[0] for h in axis.get_lines() if h.get_label()[0] != "_"}
     figure.legend(handles.values(), handles.keys(), ncols=5, fontsize=8, loc="lower center")
-    figure.tight_layout(rect=(0, 0.14, 1, 1))
+    figure.tight_layout(rect=(0, 0.11, 1, 1))
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file)
 

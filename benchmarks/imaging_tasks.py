@@ -18,7 +18,7 @@ from fixed_lines import fixed_lines
 from narrows.costing.lines import line_costs
 from narrows.imaging.dead_leaves import dead_leaves
 from narrows.imaging.evaluation import Score, cases, score
-from narrows.imaging.tasks import task_called
+from narrows.imaging.tasks import TASKS, task_called
 from narrows.imaging.weights import available, load
 from narrows.streaming.capturing import captured
 
@@ -74,6 +74,7 @@ def main() -> None:
     rows = [row for row in before if row["task"] not in chosen]
     for name in chosen:
         rows += measure(name, given.bits)
+    rows.sort(key=lambda row: list(TASKS).index(row["task"]))
     save("imaging_tasks", {"bits": given.bits, "columns": COLUMNS}, rows)
     table("imaging tasks", rows, ("task", "test", "psnr", "ssim", "psnr_rounded", "delay", "Mbit", "macs_a_pixel"))
 

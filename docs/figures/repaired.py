@@ -1,11 +1,15 @@
 """Draw docs/images/repaired/TASK.png: a crop as given, repaired by each network, the reference, and what is left.
 
 python docs/figures/repaired.py --runs runs/twins [--task demosaic]
+python docs/figures/repaired.py --curve runs/curve
 
 The recursive core has the weights that come with narrows; the other networks are those that
 `benchmarks/imaging_twins.py` trained alike into the folder `--runs`, as far as they are there. The crops are of
-photographs in the public domain or under CC0 (`narrows.imaging.photographs`). The last column is mid-grey plus four
-times the recursive core's result less the reference.
+photographs in the public domain or under CC0 (`narrows.imaging.photographs`). What is left is shown as mid-grey plus
+four times the result less the reference.
+
+With `--curve`, docs/images/repaired/equal_bits.png: two cores of `benchmarks/imaging_curve.py`, recursive and
+convolutional, whose lines hold equally many bits.
 """
 
 from __future__ import annotations
@@ -25,7 +29,8 @@ from imaging_twins import network
 from safetensors.torch import load_file
 
 from narrows.imaging import weights
-from narrows.imaging.evaluation import cases, score
+from narrows.imaging.evaluation import Case, cases, score
+from narrows.imaging.recipes.curve import core_of
 from narrows.imaging.tasks import TASKS
 
 matplotlib.use("Agg")
@@ -40,7 +45,7 @@ CROPS = {
     "deblur-gaussian": ("sigma 1.6", "rocket", 100, 140),
     "deblur-motion": ("45 degrees", "astronaut", 90, 130),
     "colourise": ("", "astronaut", 90, 130),
-    "demosaic": ("", "hopper", 90, 130),
+    "demosaic": ("", "hopper", 10, 130),
 }
 TITLES = {"causal": "causal FIR", "unet": "U-Net", "symmetric": "symmetric FIR"}
 FOLDER = Path(__file__).resolve().parents[1] / "images" / "repaired"
@@ -60,23 +65,43 @@ def networks(task: str, runs: Path) -> dict[str, nn.Module]:
 
 
 def draw(task: str, runs: Path, file: Path) -> None:
+    """The recursive core and its twins on the task's crop."""
     test, photograph, top, left = CROPS[task]
     (case,) = [case for case in cases(task, [photograph]) if case.test == test]
-    inner = (..., slice(top, top + ROWS), slice(left, left + COLUMNS))
-    panels: list[tuple[str, Tensor]] = [("as given", case.observed[inner])]
-    residue = None
     with torch.no_grad():
-        for title, model in networks(task, runs).items():
-            made = model(case.inputs)
-            panels.append((f"{title}: {score(case, made).psnr:.2f} dB", made[inner]))
-            if residue is None:
-                residue = 0.5 + GAIN * (made - case.target)[inner]
-    assert residue is not None
-    panels += [("reference", case.target[inner]), (f"recursive less reference, x {GAIN}", residue)]
-    figure, axes = plt.subplots(1, len(panels), figsize=(2.08 * len(panels), 2.02), dpi=100)
-    for axis, (title, pixels) in zip(axes, panels, strict=True):
-        shown = pixels[0].clamp(0, 1).permute(1, 2, 0).expand(-1, -1, 3).numpy()
-        axis.imshow(shown, interpolation="nearest")
+        made = {title: model(case.inputs) for title, model in networks(task, runs).items()}
+    save(panels(case, made, (top, left), ["recursive"]), file)
+
+
+def draw_equal_bits(runs: Path, file: Path) -> None:
+    """The two cores of the curve on a crop of their task."""
+    test, photograph, top, left = "sigma 25", "chelsea", 60, 140
+    (case,) = [case for case in cases("denoise", [photograph]) if case.test == test]
+    made = {}
+    for title, name in {"recursive": "iir_d4_s4", "causal FIR": "causal_d4_s1"}.items():
+        core = core_of(json.loads((runs / name / "result.json").read_text())["configuration"]).eval()
+        core.load_state_dict(load_file(runs / name / "core.safetensors"))
+        with torch.no_grad():
+            made[title] = core(case.observed)
+    save(panels(case, made, (top, left), list(made)), file)
+
+
+def panels(case: Case, made: dict[str, Tensor], corner: tuple[int, int], left: list[str]) -> list[tuple[str, Tensor]]:
+    """Titles and crops (1, 1 or 3, ROWS, COLUMNS); of those named in `left` what is left, too."""
+    inner = (..., slice(corner[0], corner[0] + ROWS), slice(corner[1], corner[1] + COLUMNS))
+    found = [("as given", case.observed[inner])]
+    found += [(f"{title}: {score(case, result).psnr:.2f} dB", result[inner]) for title, result in made.items()]
+    found.append(("reference", case.target[inner]))
+    for title in left:
+        found.append((f"{title} less reference, x {GAIN}", 0.5 + GAIN * (made[title] - case.target)[inner]))
+    return found
+
+
+def save(shown: list[tuple[str, Tensor]], file: Path) -> None:
+    """Write the panels side by side."""
+    figure, axes = plt.subplots(1, len(shown), figsize=(2.08 * len(shown), 2.02), dpi=100)
+    for axis, (title, pixels) in zip(axes, shown, strict=True):
+        axis.imshow(pixels[0].clamp(0, 1).permute(1, 2, 0).expand(-1, -1, 3).numpy(), interpolation="nearest")
         axis.set_title(title, fontsize=7.5, pad=3)
         axis.set_axis_off()
     figure.subplots_adjust(0.002, 0.0, 0.998, 0.91, wspace=0.02)
@@ -89,8 +114,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, default=Path("runs/twins"))
     parser.add_argument("--task", action="append", choices=weights.available(), help="may be repeated; all if left out")
+    parser.add_argument("--curve", type=Path, help="runs of the curve: draw two cores of equal bits alone")
     given = parser.parse_args()
     torch.set_num_threads(1)
+    if given.curve is not None:
+        draw_equal_bits(given.curve, FOLDER / "equal_bits.png")
+        return
     for task in given.task or weights.available():
         draw(task, given.runs, FOLDER / f"{task}.png")
 
