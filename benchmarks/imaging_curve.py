@@ -1,11 +1,13 @@
 """Quality against lines kept and lines waited for: the imaging core and its twins, grey images, noise of sigma 25.
 
     python benchmarks/imaging_curve.py train --runs runs/curve     # each point once; interrupted, it goes on
+    python benchmarks/imaging_curve.py train --only iir_d4_s4   # this point; may be repeated
     python benchmarks/imaging_curve.py collect --runs runs/curve   # results/imaging_curve.json and the figure
 
-Several `train` may share a folder: each takes the next point that nobody has. All points are trained alike
-(`narrows.imaging.training.Settings`), on dead-leaves images, and scored on real photographs. Bits of line buffer are
-those of `narrows.costing.lines` at 1920 columns and the width at which the lines were rounded when scored.
+Points that `runs` lacks keep the results they have. Several `train` may share a folder: each takes the next point that
+nobody has. All points are trained alike (`narrows.imaging.training.Settings`), on dead-leaves images, and scored on
+real photographs. Bits of line buffer are those of `narrows.costing.lines` at 1920 columns and the width at which the
+lines were rounded when scored.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ HEIGHT, COLUMNS = 64, 1920
 FIGURE = Path(__file__).resolve().parents[1] / "docs" / "figures" / "imaging_curve.svg"
 # With 12 and 24 states the recursive core keeps a quarter of its twin's bits, the lines of the image included.
 FULL, HALF, QUARTER, DOUBLE, LESS = (16, 32), (8, 16), (4, 8), (32, 64), (12, 24)
+EIGHTH, SIXTEENTH = (2, 4), (1, 2)
 SEEDS = (4, 5)
 BASE: dict[str, Any] = {"widths": (16, 32), "blocks": (1, 3), "stem": 32, "fold": 2}
 
@@ -84,13 +87,32 @@ def points() -> dict[str, tuple[dict[str, Any], int]]:
         add("iir", look_ahead, DOUBLE)
     add("symmetric", 0, HALF)
     add("symmetric", 0, QUARTER)
+    # Few lines: recursive filters beside convolutions of 5 and of 3 rows that keep as many bits.
+    for look_ahead in (4, 0, 2, 1, 8):
+        for seed in SEEDS:
+            for recursive, five, three in ((QUARTER, SIXTEENTH, EIGHTH), (HALF, EIGHTH, QUARTER)):
+                add("iir", look_ahead, recursive, seed)
+                add("causal", look_ahead, five, seed)
+                add("causal", look_ahead, three, seed, kernel=3)
+            add("iir", look_ahead, EIGHTH, seed)
+            add("iir", look_ahead, SIXTEENTH, seed)
+            add("causal", look_ahead, SIXTEENTH, seed, kernel=3)
+            # A kernel of one row keeps nothing: what the vertical filters are worth at all.
+            add("causal", look_ahead, SIXTEENTH, seed, kernel=1)
+            add("iir", look_ahead, HALF, seed, order=2)
+            add("iir", look_ahead, EIGHTH, seed, order=2)
+            add("iir", look_ahead, QUARTER, seed, gated=True)
+            add("iir", look_ahead, seed=seed)
+            add("causal", look_ahead, QUARTER, seed)
     return found
 
 
-def train(runs: Path, leaves: Path | None, limit: int) -> None:
-    """Train the points that have no result yet, one after the other."""
+def train(runs: Path, leaves: Path | None, only: list[str]) -> None:
+    """Train the points of these names that have no result yet, one after the other."""
     runs.mkdir(parents=True, exist_ok=True)
-    for name, (core, seed) in list(points().items())[:limit]:
+    known = points()
+    for name in only:
+        core, seed = known[name]
         folder = runs / name
         folder.mkdir(exist_ok=True)
         with (folder / "lock").open("w") as lock:
@@ -159,7 +181,11 @@ def collect(runs: Path, bits: int) -> list[dict[str, Any]]:
 
 def _filter(arguments: dict[str, Any]) -> str:
     kind = "gated" if arguments.get("gated") else "linear"
-    return f"{kind}, order {arguments.get('order', 1)}" if arguments["vertical"] == "iir" else f"{kind}, 5 rows"
+    return (
+        f"{kind}, order {arguments.get('order', 1)}"
+        if arguments["vertical"] == "iir"
+        else f"{kind}, {arguments.get('kernel', 5)} rows"
+    )
 
 
 def _mean(values: list[float]) -> float:
@@ -175,35 +201,44 @@ def _bm3d() -> float | None:
 
 
 def draw(rows: list[dict[str, Any]], file: Path) -> None:
-    """Quality against bits kept, a panel for each look-ahead; and against rows waited for."""
+    """Quality against bits kept, a panel for each look-ahead; and against rows waited for. Lines join seeds' means."""
     import matplotlib
 
     matplotlib.use("svg")
     import matplotlib.pyplot as plt
 
     styles = {
-        ("iir", True): ("recursive, gated", "C0", "o"),
-        ("iir", False): ("recursive, linear", "C2", "^"),
-        ("causal", True): ("causal 5 rows, gated", "C1", "s"),
-        ("causal", False): ("causal 5 rows, linear", "C3", "v"),
-        ("symmetric", True): ("symmetric 5 rows, gated", "C4", "D"),
-        ("symmetric", False): ("symmetric 5 rows, linear", "C5", "D"),
+        ("iir", "gated, order 1"): ("recursive, gated", "C0", "o"),
+        ("iir", "linear, order 1"): ("recursive, linear", "C2", "^"),
+        ("iir", "linear, order 2"): ("recursive, linear, order 2", "C8", "P"),
+        ("causal", "gated, 5 rows"): ("causal 5 rows, gated", "C1", "s"),
+        ("causal", "linear, 5 rows"): ("causal 5 rows, linear", "C3", "v"),
+        ("causal", "linear, 3 rows"): ("causal 3 rows, linear", "C6", "<"),
+        ("causal", "linear, 1 rows"): ("no vertical filter", "0.2", "x"),
+        ("symmetric", "gated, 5 rows"): ("symmetric 5 rows, gated", "C4", "D"),
+        ("symmetric", "linear, 5 rows"): ("symmetric 5 rows, linear", "C5", "D"),
     }
     ahead = [d for d in (0, 1, 2, 4, 8) if any(r["look_ahead"] == d for r in rows)]
-    figure, axes = plt.subplots(1, len(ahead) + 1, figsize=(3.1 * (len(ahead) + 1), 3.6), sharey=True, squeeze=False)
+    figure, axes = plt.subplots(1, len(ahead) + 1, figsize=(3.5 * (len(ahead) + 1), 4.2), sharey=True, squeeze=False)
     for axis, rows_ahead in zip(axes[0], [*ahead, None], strict=True):
-        for (vertical, gated), (label, colour, marker) in styles.items():
-            mine = [r for r in rows if (r["vertical"], r["gated"]) == (vertical, gated)]
+        for (vertical, kind), (label, colour, marker) in styles.items():
+            mine = [r for r in rows if (r["vertical"], r["filter"]) == (vertical, kind)]
             if rows_ahead is None:
-                x, mine = "delay", [r for r in mine if r["states"] == list(FULL) and r["order"] == 1]
+                x, mine = "delay", [r for r in mine if r["states"] == list(FULL)]
             else:
                 x, mine = "line_bits", [r for r in mine if r["delay"] == rows_ahead or vertical == "symmetric"]
-            mine.sort(key=lambda r: r[x])
             if mine:
                 scale = 1e6 if x == "line_bits" else 1
                 axis.plot(
-                    [r[x] / scale for r in mine], [r["psnr"] for r in mine], marker, ls="-", color=colour, label=label
+                    [r[x] / scale for r in mine], [r["psnr"] for r in mine], marker, color=colour, ms=4, alpha=0.6
                 )
+                places = sorted({r[x] for r in mine})
+                means = [_mean([r["psnr"] for r in mine if r[x] == place]) for place in places]
+                axis.plot([place / scale for place in places], means, marker, ls="-", color=colour, ms=1, label=label)
+        if rows_ahead is not None:
+            axis.set_xscale("log")
+            axis.set_xticks([0.1, 0.2, 0.5, 1, 2, 5], ["0.1", "0.2", "0.5", "1", "2", "5"])
+            axis.minorticks_off()
         axis.set_title("by delay, 16 and 32 states" if rows_ahead is None else f"look-ahead {rows_ahead}", fontsize=9)
         axis.set_xlabel("rows waited for" if rows_ahead is None else "Mbit of lines, 1920 columns", fontsize=8)
         axis.grid(alpha=0.3)
@@ -211,8 +246,8 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
     for axis in axes[0] if (peer := _bm3d()) is not None else ():
         axis.axhline(peer, color="0.4", lw=0.8, ls="--", label="BM3D, whole image")
     axes[0][0].set_ylabel("PSNR, dB (sigma 25)", fontsize=8)
-    handles = {h.get_label(): h for axis in axes[0] for h in axis.get_lines()}
-    figure.legend(handles.values(), handles.keys(), ncols=3, fontsize=8, loc="lower center")
+    handles = {h.get_label(): h for axis in axes[0] for h in axis.get_lines() if h.get_label()[0] != "_"}
+    figure.legend(handles.values(), handles.keys(), ncols=5, fontsize=8, loc="lower center")
     figure.tight_layout(rect=(0, 0.14, 1, 1))
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file)
@@ -224,15 +259,19 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/curve"))
     parser.add_argument("--leaves", type=Path, help="file in which training images are kept")
     parser.add_argument("--bits", type=int, default=8, help="of a value in a line")
-    parser.add_argument("--limit", type=int, default=1000, help="only the first so many points")
+    parser.add_argument("--only", action="append", choices=list(points()), metavar="POINT", help="may be repeated")
     given = parser.parse_args()
     if given.what == "list":
         print("\n".join(points()))
     elif given.what == "train":
-        train(given.runs, given.leaves, given.limit)
+        train(given.runs, given.leaves, given.only or list(points()))
     else:
         torch.set_num_threads(1)
         rows = collect(given.runs, given.bits)
+        file = RESULTS / "imaging_curve.json"
+        made = {row["name"]: row for row in (json.loads(file.read_text())["rows"] if file.exists() else [])}
+        made |= {row["name"]: row for row in rows}
+        rows = [made[name] for name in points() if name in made]
         settings = {"bits": given.bits, "columns": COLUMNS, "sigma": 25, "kernel": 5, "core": BASE}
         save("imaging_curve", settings, rows)
         draw(rows, FIGURE)

@@ -18,7 +18,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "README.md"
-COLUMNS = {
+# An empty list stands for all that the rows have.
+COLUMNS: dict[str, list[str]] = {
     "prediction": [
         "what",
         "median_error_percent",
@@ -98,24 +99,50 @@ COLUMNS = {
     "series_memory": ["maps", "size", "budget", "peak_MB"],
     "water_truth": [
         *("split", "method", "iou", "f1", "precision", "recall", "f1_unobserved_as_land", "boundary_f1"),
-        *("ece", "ece_middle", "clear_unobserved_share", "seconds"),
+        *("ece", "ece_middle", "clear_unobserved_share"),
     ],
+    "water_truth_scenes": [],
+    "water_hard_cases": [
+        *(
+            "case",
+            "method",
+            "recall",
+            "land_called_water",
+            "precision",
+            "f1",
+            "clear_hidden_share",
+            "on_it_called_water",
+        ),
+        "water_pixels",
+    ],
+    "water_burn_scars": ["method", "burnt_pixels", "called_water", "called_water_percent", "unobserved_percent"],
+    "water_anchoring": [
+        *("scene", "method", "changed_percent", "changed_away_percent", "largest_change_away", "changed_away_not_near"),
+    ],
+    "water_held_out": ["pixels", "method", "n", "iou", "f1", "precision", "recall"],
+    "water_held_out_calibration": ["pixels", "n", "ece", "n_middle", "ece_middle"],
     "enhance_memory": ["file", "budget", "measured_max_MB", "said"],
     "imaging_curve": [
         *("vertical", "filter", "states", "seed", "look_ahead", "delay", "Mbit", "psnr", "psnr_float", "ssim"),
         *("macs_a_pixel", "parameters"),
     ],
     "imaging_peers": ["task", "test", "peer", "psnr", "ssim"],
+    "imaging_tasks": ["task", "test", "psnr", "ssim", "psnr_rounded", "ssim_rounded"],
+    "imaging_twins": [
+        *("task", "test", "network", "psnr", "ssim", "delay", "Mbit", "macs_a_pixel", "parameters", "steps"),
+    ],
     "peers": ["network", "size", "way", "seconds", "peak_MB", "added_MB", "largest_difference", "said"],
 }
 SCRIPTS = {
     "dates_series": "dates.py",
+    "water_truth_scenes": "water_truth.py",
+    "water_held_out_calibration": "water_held_out.py",
     "fir_to_iir_kernels": "fir_to_iir.py --kernels",
     "prediction": "prediction.py judge --profile profile.json",
     "prediction_ratios": "prediction_ratios.py judge",
     "memory_maps": "memory.py --maps --networks dilated --name memory_maps",
 }
-DIGITS = {"psnr": 2, "ssim": 3}
+DIGITS = {"psnr": 2, "psnr_rounded": 2, "psnr_float": 2, "ssim": 3, "ssim_rounded": 3}
 MARK = re.compile(r"(<!-- benchmark (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -126,7 +153,7 @@ def as_markdown(name: str, results: Path = RESULTS) -> str:
     if not path.exists():
         return f"*Not measured yet: run `python {script}`.*\n"
     found = json.loads(path.read_text())
-    columns = [column for column in COLUMNS[name] if any(column in row for row in found["rows"])]
+    columns = [column for column in COLUMNS[name] or found["rows"][0] if any(column in row for row in found["rows"])]
     lines = [
         "| " + " | ".join(_heading(column) for column in columns) + " |",
         "|" + "|".join("---" for _ in columns) + "|",

@@ -1,13 +1,13 @@
-"""The water map of every real scene at hand, as pictures and figures to judge by.
+"""The water map of every real scene at hand, in figures; `water_gallery.py` makes the pictures to judge it by.
 
     python benchmarks/scenes.py
-    python benchmarks/scenes.py --data ../shared/data --only manaus_l9,liverpool_l8 --out /tmp/pictures
+    python benchmarks/scenes.py --data ../shared/data --only manaus_l9,liverpool_l8
 
 Runs `narrows water SCENE -o … --probability … --quicklook … --stats … --memory 1GB` on each scene of `SCENES`, with
 the options that it needs, below a folder laid out as `SCENES` says (by default ``../shared/data`` beside the clone).
-Of each it keeps a small JPEG picture and what the command counted. The verdicts are people's, who looked at the
-pictures: docs/scenes.md says what they saw. Run on all scenes, it also writes that page's commands, figures and table
-again, between ``<!-- scene NAME -->`` and ``<!-- end -->``.
+Of each it keeps what the command counted. The verdicts are people's, who looked at the pictures: docs/scenes.md says
+what they saw. Run on all scenes, it also writes that page's commands, figures and table again, between
+``<!-- scene NAME -->`` and ``<!-- end -->``.
 """
 
 from __future__ import annotations
@@ -230,7 +230,7 @@ def _scene(name: str, rows: list[dict[str, Any]]) -> str:
     command = shlex.join(command_of(name, source, scene.options)).replace(" -o ", " \\\n    -o ")
     first, *others = [found for found in rows if found["scene"] == name]
     area, share = figures(first)
-    lines = ["```sh", command, "```", "", f"![{name}: the scene beside its map](images/scenes/{name}.jpg)", ""]
+    lines = ["```sh", command, "```", "", f"![{name}: the scene beside three maps of it](images/scenes/{name}.jpg)", ""]
     lines += [f"**{scene.verdict.capitalize()}.** Water {area}; not observed: {share}."]
     for other in others:
         area, share = figures(other)
@@ -241,11 +241,9 @@ def _scene(name: str, rows: list[dict[str, Any]]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "images" / "scenes", help="for the pictures")
     parser.add_argument("--only", default=",".join(SCENES))
     parser.add_argument("--name", default="scenes", help="of the result file")
     chosen = parser.parse_args()
-    chosen.out.mkdir(parents=True, exist_ok=True)
     names = chosen.only.split(",")
     rows = []
     for name in names:
@@ -255,7 +253,6 @@ def main() -> int:
             original = (chosen.data / scene.path).resolve()
             source = scene.prepare(original, folder) if scene.prepare else original
             rows.append(row(name, scene.options, map_scene(name, source, scene.options, folder), scene.verdict))
-            keep_picture(folder / f"{name}.png", chosen.out / f"{name}.jpg")
             for options in scene.also:
                 rows.append(row(name, options, map_scene(name, source, options, folder), None))
     table(

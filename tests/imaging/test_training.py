@@ -9,6 +9,7 @@ import torch
 
 from narrows.imaging.dead_leaves import LeafPool
 from narrows.imaging.recipes import curve, task
+from narrows.imaging.tasks import TASKS, grey
 from narrows.imaging.training import Settings, leaf_pool, train
 
 SMALL = {"widths": [4, 4], "blocks": [1, 1], "horizontal": 3, "expand": 1}
@@ -74,3 +75,16 @@ def test_one_command_writes_weights_and_scores(recipe, tmp_path, monkeypatch, po
     assert {score["photograph"] for score in result["scores"]} >= {"astronaut", "china"}
     assert all(score["psnr"] > 5 for score in result["scores"])
     assert list((tmp_path / "made").glob("*.safetensors"))
+
+
+def test_colours_are_made_paler_or_stronger_and_nothing_else():
+    clean = torch.rand(64, 3, 5, 4, generator=torch.Generator().manual_seed(1)) * 0.2 + 0.4
+    made = task.vivid(clean, torch.Generator().manual_seed(2))
+    torch.testing.assert_close(grey(made), grey(clean))
+    spread = (made - grey(made)).std((1, 2, 3)) / (clean - grey(clean)).std((1, 2, 3))
+    assert spread.min() < 0.5 and spread.max() > 2.5
+    # Colours that are to be guessed are left as they are, and a grey result has none.
+    for name, changed in {"demosaic": True, "denoise-sensor": True, "colourise": False, "denoise": False}.items():
+        draws = (task.drawing(TASKS[name]), TASKS[name].degrade)
+        drawn = [draw(clean, torch.Generator().manual_seed(3))[1] for draw in draws]
+        assert torch.equal(*drawn) != changed

@@ -6,12 +6,17 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.streaming.drawn_graphs import Drawing, graphs, unet
+from torch import nn
 
+import narrows
+from narrows.layers.line_coding import ChannelCompressor, Quantiser
 from narrows.rowgraph.graph import RowGraph
 from narrows.rowgraph.rows import Whole
+from narrows.streaming.capturing import captured
 from narrows.streaming.schedule import Schedule, Step
 
 
@@ -182,3 +187,37 @@ def test_rows_are_kept_for_the_reader_that_is_furthest_behind() -> None:
     assert schedule.kept_from(source, [10, 8, 3]) == 2
     assert schedule.kept_from(source, [20, 20, 19]) == 18
     assert schedule.kept_from(source, [20, 20, 20]) == 20
+
+
+class CodedSkip(nn.Module):
+    """A branch that waits for six rows beside a skip of half the channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.before = nn.Conv2d(8, 8, (3, 1), padding=(1, 0))
+        self.branch = nn.Conv2d(8, 8, (13, 1), padding=(6, 0))
+        self.skip = ChannelCompressor(8, Quantiser(4, 5))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = self.before(x)
+        kept: torch.Tensor = self.skip(torch.tanh(y))
+        return kept + self.branch(y[:, :4].repeat(1, 2, 1, 1))
+
+
+@pytest.mark.parametrize("strip", [1, 4])
+def test_the_code_of_a_line_waits_and_not_the_line(strip: int) -> None:
+    torch.manual_seed(0)
+    model = CodedSkip().double().eval()
+    image = torch.randn(1, 8, 40, 5, dtype=torch.float64)
+    graph = captured(model, [tuple(image.shape)], [torch.float64])
+    (code,) = [node for node in graph.nodes if node.coded_bits is not None]
+    (line,) = [node for node in graph.nodes if node.operator == "tanh"]
+    schedule, done, most = Schedule(graph, strip), [0] * len(graph.nodes), {}
+    for steps in schedule.steps():
+        for step in steps:
+            done[step.node] = step.stop
+        for node in (code, line):
+            most[node.operator] = max(most.get(node.operator, 0), done[node.index] - schedule.kept_from(node, done))
+    assert most == {code.operator: 6, "tanh": 0}
+    with torch.no_grad():
+        torch.testing.assert_close(narrows.stream(model, image, strip=strip), model(image), rtol=0, atol=1e-10)

@@ -10,9 +10,7 @@ from safetensors.torch import save_file
 
 from narrows.errors import InputError
 from narrows.networks.deepwatermap import AsPublished, deepwatermap_v2
-from narrows.networks.rowwise_water import rowwise_water
-from narrows.networks.water_net import water_small
-from narrows.water import MapOptions, weights
+from narrows.water import MapOptions
 from narrows.water.framing import Inner
 from narrows.water.mapping import MapWindow, find_window, run_map
 from narrows.water.network import WaterNetwork, deepwatermap, default_network
@@ -108,19 +106,14 @@ def test_what_the_default_network_reaches_is_read_around_an_area():
     np.testing.assert_array_equal(part.array, whole.array[190:220, 320:380])
 
 
-def test_who_can_do_without_shortwave_infrared(monkeypatch):
-    assert weights.taught_without_swir(water_small())
-    assert not weights.taught_without_swir(rowwise_water())
+def test_who_can_do_without_shortwave_infrared():
     scene = ArrayScene(speckle(40, 40))
     scene.lacks = ("swir1", "swir2")
     needing = WaterNetwork("n", torch.nn.Identity(), "logits", "0")
     with pytest.raises(InputError, match="array: has no swir1 and swir2, which the network n needs") as refused:
         find_window(scene, needing, None)  # type: ignore[arg-type]
-    assert "your own" in str(refused.value)
-    monkeypatch.setattr(weights, "load", lambda name="default": water_small().eval())
-    with pytest.raises(InputError, match="what can do without is default or one of your own"):
-        find_window(scene, needing, None)  # type: ignore[arg-type]
+    assert "what can do without is water or water-small or one of your own" in str(refused.value)
     for hidden in (False, True):
-        network = default_network(hidden=hidden)
+        network = default_network("water-small", hidden=hidden)
         assert network.without_swir
         assert find_window(scene, network, None).scene is scene  # type: ignore[arg-type]

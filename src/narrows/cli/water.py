@@ -44,6 +44,7 @@ _MORE = """
 Beside it, as the first word (a scene of such a name is given as ./NAME):
     narrows water evaluate   scores against masks drawn by people
     narrows water compare    what changed between two dates
+    narrows water train      a network for your own scenes
     narrows water series     how often each pixel is water, and the area by date
 """
 
@@ -97,6 +98,7 @@ water = CommandOrDefault(
     {
         "evaluate": ("narrows.cli.water_evaluate", "evaluate"),
         "compare": ("narrows.cli.water_compare", "compare"),
+        "train": ("narrows.cli.water_train", "train"),
         "series": ("narrows.cli.water_series", "series"),
     },
 )
@@ -113,7 +115,7 @@ def _water(
     aoi: str | None,
     threshold: float,
     min_area: str | None,
-    mask_clouds: bool,
+    mask_clouds: bool | None,
     model: str | None,
     weights: str | None,
     arguments: tuple[str, ...],
@@ -152,9 +154,9 @@ def _water(
 
         job.files.check(overwrite=overwrite)
         with open_scene(job.scene, **scene_options) as scene:
-            clouds = choose_clouds(scene, mask_clouds, may_ask_network=model is None)
-            if not quiet and clouds == "network":
-                say(f"{job.name}: clouds: by the default network, as the product has no mask of them")
+            clouds = choose_clouds(scene, mask_clouds, may_ask_network=networks.tells_hidden)
+            if not quiet and mask_clouds and clouds == "network":
+                say(f"{job.name}: clouds: by the network itself, as the product has no mask of them")
             network = networks.get(hidden=clouds == "network")
             with progress_bar(job.name, shown=not quiet) as progress:
                 return map_to_files(

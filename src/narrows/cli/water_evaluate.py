@@ -99,7 +99,7 @@ def evaluate(
         options = {name: value for name, value in scene_options.items() if value is not None}
         pairs = find_pairs(scenes, mask, options)
         networks = Networks(model, weights, arguments, gives, without_swir)
-        kinds = (False, True) if model is None else (False,)
+        kinds = (False, True) if networks.tells_hidden else (False,)
         methods: list[Method] = [NetworkMethod(networks.get(hidden=each), threshold, memory) for each in kinds]
         others, missing = find_peers() if peers else ([], [])
         if not quiet:

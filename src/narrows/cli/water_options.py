@@ -10,6 +10,7 @@ import click
 from narrows.cli.options import MEMORY, Decorator
 from narrows.cli.speaking import progress_bar
 from narrows.errors import InputError
+from narrows.water.model_files import tells_hidden
 
 if TYPE_CHECKING:
     from narrows.water.network import WaterNetwork
@@ -45,16 +46,19 @@ THRESHOLD = click.option(
     "--threshold", type=float, default=0.5, show_default=True, help="Water from this probability on."
 )
 MASK_CLOUDS = click.option(
-    "--mask-clouds",
-    is_flag=True,
-    help="Hide clouds and shadows by the product's QA_PIXEL, SCL or Fmask, or else by the default network.",
+    "--mask-clouds/--no-mask-clouds",
+    default=None,
+    help="Hide clouds and shadows by the product's QA_PIXEL, SCL or Fmask, or else by the network itself; or hide "
+    "nothing. Without either the network itself says what is hidden, if it is one of narrows' or of narrows water "
+    "train.",
 )
 MODEL_OPTIONS: tuple[Decorator, ...] = (
     click.option(
         "--model",
         metavar="MODEL",
-        help="Another network: deepwatermap:weights.safetensors, or a .pt2 file, package.module:factory or "
-        "file.py:factory from six bands to one channel.",
+        help="Another network than water: water-small, a file of narrows water train, "
+        "deepwatermap:weights.safetensors, or a .pt2 file, package.module:factory or file.py:factory from six bands "
+        "to one channel.",
     ),
     click.option("--weights", type=click.Path(), metavar="FILE.safetensors", help="Weights for such a network."),
     click.option("--arg", "arguments", multiple=True, metavar="NAME=VALUE", help="An argument for its factory."),
@@ -101,11 +105,18 @@ class Networks:
     ):
         if model is None and (weights or arguments):
             raise InputError("--weights and --arg belong to --model")
-        if without_swir and (model is None or model.startswith("deepwatermap:")):
+        if tells_hidden(model) and model is not None and (weights or arguments):
+            raise InputError(f"{model}: holds its own weights and arguments; leave out --weights and --arg")
+        if without_swir and (model is None or tells_hidden(model) or model.startswith("deepwatermap:")):
             raise InputError("--without-swir is said of a network of your own, which --model names")
         self._without_swir = without_swir
         self._said = (model, weights, arguments, gives)
         self._known: dict[bool, WaterNetwork] = {}
+
+    @property
+    def tells_hidden(self) -> bool:
+        """Whether the network has an opinion of what clouds hide."""
+        return tells_hidden(self._said[0])
 
     def get(self, *, hidden: bool = False) -> WaterNetwork:
         if hidden not in self._known:
@@ -118,7 +129,7 @@ class Networks:
         from narrows.water.network import own_network
 
         model, weights, arguments, gives = self._said
-        if model is None or model.startswith("deepwatermap:"):
+        if model is None or tells_hidden(model) or model.startswith("deepwatermap:"):
             return choose_network(model, gives, hidden=hidden)
         own = read_model(model, weights, arguments)
         return own_network(own, Path(model).name, gives, without_swir=self._without_swir)
@@ -128,7 +139,7 @@ def mapper(
     *,
     memory: str | None,
     threshold: float,
-    mask_clouds: bool,
+    mask_clouds: bool | None,
     model: str | None,
     weights: str | None,
     arguments: tuple[str, ...],
@@ -145,11 +156,12 @@ def mapper(
     from narrows.water.mapping import MapOptions
     from narrows.water.ready_maps import Mapper
 
+    networks = Networks(model, weights, arguments, gives, without_swir)
     return Mapper(
-        Networks(model, weights, arguments, gives, without_swir).get,
+        networks.get,
         MapOptions(threshold=threshold, memory=memory),
         mask_clouds,
-        model is None,
+        networks.tells_hidden,
         lambda name: progress_bar(name, shown=not quiet),
         {name: value for name, value in scene_options.items() if value is not None},
     )

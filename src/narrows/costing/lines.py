@@ -4,9 +4,8 @@ It follows the schedule of the row graph with one row for each step, and books t
 a step is over: those that a later row still needs. Where a step makes several rows of a value (a stride follows), they
 come one after the other, and those that wait for the last of them are booked too. A 5 x 1 convolution keeps 4.
 
-Hardware codes a skip line before it waits, while the schedule makes everything as late as it can. So a coder
-(`narrows.layers.line_coding`), and what leads to it alone, is taken to run as soon as its input is there, and what
-waits behind it is booked at the coder's own bits.
+Hardware codes a skip line before it waits, and so does the schedule: a coder (`narrows.layers.line_coding`), and what
+leads to it alone, runs as soon as its input is there, and what waits behind it is booked at the coder's own bits.
 
 An operator that needs all rows (a barrier) ends a stage: what it reads is made as the image comes in, what follows once
 it is through. It takes rows as they come if it only sums, averages or compares them; every other value that waits for
@@ -20,7 +19,7 @@ from dataclasses import replace
 from narrows.costing.report import LineBuffer, Lines
 from narrows.rowgraph.graph import Node, RowGraph
 from narrows.rowgraph.rows import Axis, RowNeed, Same, Whole
-from narrows.streaming.schedule import Schedule
+from narrows.streaming.schedule import Schedule, coders
 
 __all__ = ["line_costs", "with_waits"]
 
@@ -109,7 +108,7 @@ def _kept(graph: RowGraph, levels: list[int]) -> dict[int, int]:
     done = [0] * len(graph.nodes)
     kept: dict[int, int] = {}
     readers = _readers(graph)
-    early = _coders(graph)
+    early = frozenset(coders(graph))
     for stage in range(max(levels, default=0) + 1):
         ends = {index for index in graph.outputs if levels[index] == stage}
         for node in graph.nodes:
@@ -121,15 +120,10 @@ def _kept(graph: RowGraph, levels: list[int]) -> dict[int, int]:
             several = []
             for step in steps:
                 if step.stop > done[step.node]:
-                    several += [(step.node, rows) for rows in range(done[step.node] + 1, step.stop)]
+                    if step.node not in early:
+                        several += [(step.node, rows) for rows in range(done[step.node] + 1, step.stop)]
                     done[step.node] = step.stop
                     changed.update((step.node, *graph.nodes[step.node].inputs))
-            for index in early:
-                node = graph.nodes[index]
-                ready = min(done[source] for source, need in zip(node.inputs, node.needs, strict=True) if need)
-                if ready > done[index]:
-                    done[index] = ready
-                    changed.update((index, *node.inputs))
             for index in changed:
                 first = done[index]
                 for reader, need, takes in readers[index]:
@@ -142,29 +136,6 @@ def _kept(graph: RowGraph, levels: list[int]) -> dict[int, int]:
                 if first < rows:
                     kept[index] = max(kept.get(index, 0), rows - first)
     return kept
-
-
-def _coders(graph: RowGraph) -> list[int]:
-    """Coders, and what makes their inputs row by row for them alone; in order."""
-    consumers = graph.consumers()
-    found: set[int] = set()
-    for coder in graph.nodes:
-        node, alone = coder, coder.coded_bits is not None
-        while alone and node.rows is not None:
-            needs = [(source, need) for source, need in zip(node.inputs, node.needs, strict=True) if need is not None]
-            if len(needs) != 1 or not _row_for_row(needs[0][1], node.height):
-                break
-            found.add(node.index)
-            node = graph.nodes[needs[0][0]]
-            alone = len(consumers[node.index]) == 1
-    return sorted(found)
-
-
-def _row_for_row(need: RowNeed, rows: int) -> bool:
-    """Whether row r needs row r alone, as also a 1 x 1 convolution does."""
-    return need.height == rows and all(
-        need.first(r) == r and need.last(r + 1) == r + 1 for r in {0, rows // 2, rows - 1}
-    )
 
 
 def _wanted(need: RowNeed, rows: int, made: int) -> int:

@@ -13,7 +13,7 @@ from torch import Generator, Tensor, nn
 
 from narrows.imaging.dead_leaves import LeafPool
 
-__all__ = ["Settings", "charbonnier", "leaf_pool", "train"]
+__all__ = ["Draw", "Settings", "charbonnier", "leaf_pool", "train"]
 
 Draw = Callable[[Tensor, Generator], tuple[Tensor, Tensor]]
 

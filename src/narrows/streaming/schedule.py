@@ -4,8 +4,10 @@ Plain integers; no tensors. The plan and the executor follow the same schedule, 
 other does.
 
 A tick moves the outputs on by one strip. Going back through the graph, each node makes only the rows that its readers
-need for that (nothing is made early, so nothing is held longer than it must be). Before the first output row can leave,
-ticks count up from below zero, so that the layers fill by one strip at a time as well.
+need for that: nothing is made early, so nothing is held longer than it must be. Only what codes a line
+(`narrows.layers.line_coding`) makes its rows as soon as it can, so that the code waits and not what it was made of.
+Before the first output row can leave, ticks count up from below zero, so that the layers fill by one strip at a time as
+well.
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from narrows.rowgraph.graph import Node, RowGraph
-from narrows.rowgraph.rows import extend_last
+from narrows.rowgraph.rows import RowNeed, extend_last
 
-__all__ = ["Schedule", "Step"]
+__all__ = ["Schedule", "Step", "coders"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Schedule:
             (graph.nodes[reader].inputs[position], reader): rows for (reader, position), rows in graph.lingers.items()
         }
         self._outputs = frozenset(graph.outputs)
+        self._early = frozenset(coders(graph))
         ends = [graph.nodes[i] for i in (*graph.inputs, *graph.outputs) if graph.nodes[i].rows]
         self.height = max((node.height for node in ends), default=0)
         first_output = self._targets_for(self._outputs_at(1, at_least=1))
@@ -111,6 +114,9 @@ class Schedule:
                 target = (
                     node.height if tick == self.ticks and node.index in self._outputs else targets.get(node.index, 0)
                 )
+                if node.index in self._early:
+                    needs = zip(node.inputs, node.needs, strict=True)
+                    target = max(target, min(done[source] for source, need in needs if need is not None))
                 if target > done[node.index]:
                     steps.append(Step(node.index, done[node.index], target))
                     done[node.index] = target
@@ -124,3 +130,26 @@ class Schedule:
             if rows < height:
                 keep = min(keep, max(need.first(rows) - self._lingers.get((node.index, reader), 0), 0))
         return keep
+
+
+def coders(graph: RowGraph) -> list[int]:
+    """Coders of lines, and what makes their inputs row by row for them alone; in order."""
+    consumers = graph.consumers()
+    found: set[int] = set()
+    for coder in graph.nodes:
+        node, alone = coder, coder.coded_bits is not None
+        while alone and node.rows is not None:
+            needs = [(source, need) for source, need in zip(node.inputs, node.needs, strict=True) if need is not None]
+            if len(needs) != 1 or not _row_for_row(needs[0][1], node.height):
+                break
+            found.add(node.index)
+            node = graph.nodes[needs[0][0]]
+            alone = len(consumers[node.index]) == 1
+    return sorted(found)
+
+
+def _row_for_row(need: RowNeed, rows: int) -> bool:
+    """Whether row r needs row r alone, as also a 1 x 1 convolution does."""
+    return need.height == rows and all(
+        need.first(r) == r and need.last(r + 1) == r + 1 for r in {0, rows // 2, rows - 1}
+    )

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from narrows.errors import InputError
 from narrows.water.classes import NO_DATA
 from narrows.water.mapping import MapOptions, MapWindow, MinimumArea, Progress, find_window, run_map
-from narrows.water.network import Gives, WaterNetwork, deepwatermap, default_network, own_network
+from narrows.water.model_files import is_model_file, tells_hidden
+from narrows.water.network import (
+    Gives,
+    WaterNetwork,
+    deepwatermap,
+    default_network,
+    own_network,
+    trained_network,
+)
 from narrows.water.products import MapFiles, MapResult, map_to_files
 
 if TYPE_CHECKING:
@@ -43,7 +51,7 @@ def map_water(
     without_swir: bool = False,
     threshold: float = 0.5,
     min_area: str | float | None = None,
-    mask_clouds: bool = False,
+    mask_clouds: bool | None = None,
     aoi: str | None = None,
     memory: int | str | None = None,
     probability: str | os.PathLike[str] | bool | None = None,
@@ -61,14 +69,16 @@ def map_water(
             the network can do without shortwave infrared; the map is less sure then, as its tags or attributes say.
         output: where the mask goes, as a cloud-optimised GeoTIFF. Without it the map is returned as xarray.
         model: a network of six bands (blue, green, red, nir, swir1, swir2; reflectance) to one channel of the same
-            size, or ``"deepwatermap:weights.safetensors"``; the package's own by default.
+            size; or ``"water-small"``, a file that ``narrows water train`` wrote, or
+            ``"deepwatermap:weights.safetensors"``; ``"water"`` by default.
         gives: whether such a network's output is a ``"probability"`` or ``"logits"``.
         without_swir: such a network was taught to do without shortwave infrared, given as 1 in both bands.
         threshold: a pixel is water from this probability on.
         min_area: smaller water bodies become land: ``"5000m2"``, ``"2ha"``, ``"12px"``; a plain number is square
             metres.
-        mask_clouds: hide clouds and their shadows by the product's own mask, or by the default network's opinion where
-            the product has none.
+        mask_clouds: hide clouds and their shadows by the product's own mask, or where the product has none by the
+            network's opinion; False to hide nothing. By default the network's opinion decides, if it has one: those
+            that come with narrows and those that ``narrows water train`` wrote do.
         aoi: a vector file, ``"west,south,east,north"`` in the scene's coordinates, or ``lonlat:`` before such a box.
         memory: budget for the peak of the whole process, as ``"1GB"``.
         probability: where the probability in percent goes; True to have it returned in a Dataset beside the mask.
@@ -96,7 +106,7 @@ def map_water(
     )
     opened = scene if isinstance(scene, Scene) else open_scene(scene, **scene_options)
     try:
-        clouds = choose_clouds(opened, mask_clouds, may_ask_network=model is None)
+        clouds = choose_clouds(opened, mask_clouds, may_ask_network=tells_hidden(model))
         options = MapOptions(threshold, options.min_area, clouds, aoi, memory)
         network = choose_network(model, gives, hidden=clouds == "network", without_swir=without_swir)
         if output is None:
@@ -114,12 +124,15 @@ def map_water(
             opened.close()
 
 
-def choose_clouds(scene: Scene, asked: bool, *, may_ask_network: bool) -> Any:
-    """Where the knowledge of clouds comes from: the product if it has some, else the default network.
+def choose_clouds(scene: Scene, asked: bool | None, *, may_ask_network: bool) -> Any:
+    """Where the knowledge of clouds comes from: the product if asked and it has some, else the network where it may be
+    asked; with None the network alone, with False nowhere.
 
     Raises:
         InputError: asked for, and there is neither.
     """
+    if asked is None:
+        return "network" if may_ask_network else "none"
     if not asked:
         return "none"
     if scene.has_clouds:
@@ -139,16 +152,23 @@ def choose_network(
     """The network that `model` stands for: see `map_water`.
 
     Raises:
-        InputError: a text that isn't ``deepwatermap:`` and a file.
+        InputError: a text that is neither a file of weights nor ``deepwatermap:`` and such a file.
     """
     if model is None:
         return default_network(hidden=hidden)
     if isinstance(model, WaterNetwork):
         return model
+    if is_model_file(model):
+        return trained_network(str(model), hidden=hidden)
+    if isinstance(model, str) and tells_hidden(model):
+        return default_network(model, hidden=hidden)
     if isinstance(model, str):
         kind, _, weights = model.partition(":")
         if kind != "deepwatermap" or not weights:
-            raise InputError(f"'{model}' is no water network; write deepwatermap:weights.safetensors or give a module")
+            raise InputError(
+                f"'{model}' is no water network; write water, water-small, the name of a file that narrows water train "
+                "wrote, or deepwatermap:weights.safetensors, or give a module"
+            )
         return deepwatermap(weights)
     return own_network(model.eval(), type(model).__name__, gives, without_swir=without_swir)
 

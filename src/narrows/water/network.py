@@ -7,6 +7,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
 
-__all__ = ["Gives", "WaterNetwork", "deepwatermap", "default_network", "own_network"]
+__all__ = ["Gives", "WaterNetwork", "deepwatermap", "default_network", "own_network", "trained_network"]
 
 Gives = Literal["probability", "logits"]
 BANDS = 6
@@ -39,7 +40,8 @@ class WaterNetwork:
         name: how outputs name it. module: the network, in eval mode; input (1, 6, H, W) float32, output (1,
         1, H, W). gives: whether its output is a probability or its logit. digest: changes when its weights
         do. as_published: prepare and sharpen as DeepWaterMap's authors do (`deepwatermap`), not by
-        reflectance as it is. without_swir: it was taught to do without shortwave infrared, given as 1 in
+        reflectance as it is. tells_hidden: a second output channel is what clouds hide. known_stride: `stride`,
+        where it needn't be found out. without_swir: it was taught to do without shortwave infrared, given as 1 in
         both bands.
     """
 
@@ -49,6 +51,7 @@ class WaterNetwork:
     digest: str
     as_published: bool = False
     tells_hidden: bool = False
+    known_stride: int | None = None
     without_swir: bool = False
 
     def check_bands(self, name: str, lacks: Sequence[str]) -> None:
@@ -59,9 +62,9 @@ class WaterNetwork:
         """
         if not lacks or self.without_swir:
             return
-        from narrows.water.weights import names_without_swir
+        from narrows.water import weights
 
-        able = " or ".join([*names_without_swir(), "one of your own that was taught so (--without-swir)"])
+        able = " or ".join([*weights.available(), "one of your own that was taught so (--without-swir)"])
         raise InputError(
             f"{name}: has no {' and '.join(lacks)}, which the network {self.name} needs; what can do without is {able}"
         )
@@ -72,9 +75,11 @@ class WaterNetwork:
             return centred(height, width, _MULTIPLE)
         return anchored(height, width, grid_origin, self.stride)
 
-    @property
+    @cached_property
     def stride(self) -> int:
         """Total stride: rows of the image for one row of the coarsest value inside the network."""
+        if self.known_stride is not None:
+            return self.known_stride
         nodes = _graph(self.module, _PROBE, _PROBE).nodes
         heights = [node.height for node in nodes if node.rows is not None and node.height > 1]
         return max(1, round(_PROBE / min(heights, default=_PROBE)))
@@ -157,18 +162,48 @@ class Rescale:
         return Rescale(minimum, _COUNTS_PER_REFLECTANCE / max(span, 1.0))
 
 
-def default_network(*, hidden: bool = False) -> WaterNetwork:
-    """The compact network that comes with the package; with `hidden`, also its own opinion of what clouds
-    hide.
+def default_network(name: str = "water", *, hidden: bool = False) -> WaterNetwork:
+    """A network that comes with the package, "water" or "water-small"; with `hidden`, also its own opinion of what
+    clouds hide.
+
+    Raises:
+        InputError: there is none of this name.
     """
     from narrows.water import weights
+
+    return _with_hidden(name, weights.load(name), hidden)
+
+
+def trained_network(path: str | Path, *, hidden: bool = False) -> WaterNetwork:
+    """The network in a file that `narrows water train` wrote, named as the file; `hidden` as for
+    `default_network`.
+
+    Raises:
+        InputError: the file can't be read or is none of these.
+    """
+    from narrows.water.model_files import read_model_file
+
+    model = read_model_file(path)
+    return _with_hidden(model.name, model.module, hidden)
+
+
+def _with_hidden(name: str, module: torch.nn.Module, hidden: bool) -> WaterNetwork:
     from narrows.water.adapters import WaterAndHidden, WaterOnly
 
-    module = weights.load("default").eval()
     adapter = WaterAndHidden(module) if hidden else WaterOnly(module)
-    able = weights.taught_without_swir(module)
+    from narrows.networks.water_net import WaterNet
+
+    stride = module.stride
+    assert isinstance(stride, int)
     return WaterNetwork(
-        "default", adapter.eval(), "probability", digest_of(module), tells_hidden=hidden, without_swir=able
+        name,
+        adapter.eval(),
+        "probability",
+        digest_of(module),
+        tells_hidden=hidden,
+        known_stride=stride,
+        # Every WaterNet loses shortwave infrared now and then in training (`recipes.augmentation.vary`).
+        without_swir=isinstance(module, WaterNet),
     )
 
 

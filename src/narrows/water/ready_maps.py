@@ -25,17 +25,17 @@ class Mapper:
     """Maps scenes into a folder, NAME_water.tif each, one finished before not again.
 
     Attributes:
-        network: gives the network; asked with `hidden` for the default network's opinion of what clouds hide.
+        network: gives the network; asked with `hidden` for its own opinion of what clouds hide.
         options: threshold and budget.
-        mask_clouds, default: hide clouds; whether the network is the default one, which has an opinion of them.
+        mask_clouds, tells_hidden: hide clouds, as in `map_water`; whether the network has an opinion of them.
         scene_options: what `open_scene` takes.
         progress: a context manager around each scene, given its name, that gives the callback for the rows done.
     """
 
     network: Callable[..., WaterNetwork]
     options: MapOptions
-    mask_clouds: bool
-    default: bool
+    mask_clouds: bool | None
+    tells_hidden: bool
     progress: Callable[[str], AbstractContextManager[Progress | None]]
     scene_options: dict[str, Any] = field(default_factory=dict)
 
@@ -58,7 +58,7 @@ class Mapper:
         if is_finished(files, key):
             return files.mask
         with open_scene(source, **self.scene_options) as scene:
-            clouds = choose_clouds(scene, self.mask_clouds, may_ask_network=self.default)
+            clouds = choose_clouds(scene, self.mask_clouds, may_ask_network=self.tells_hidden)
             with self.progress(name) as progress:
                 map_to_files(
                     scene,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,8 +47,7 @@ class Pair:
         Raises:
             InputError: they don't, or one of them can't be read.
         """
-        with self._open() as scene:
-            part = self._part(scene)
+        with self.opened() as part:
             check_memory(part.height, part.width, self.name)
             read_truth(self.mask, part)
             return part.lacks
@@ -59,21 +60,25 @@ class Pair:
         """
         from dataclasses import replace
 
-        with self._open() as scene:
-            part = self._part(scene)
+        with self.opened() as part:
             truth = read_truth(self.mask, part)
             return replace(read_view(part), name=self.name), truth
 
-    def _open(self) -> Scene:
+    @contextmanager
+    def opened(self) -> Iterator[Scene]:
+        """The scene, or the part of it that the mask is of; its files are closed at the end.
+
+        Raises:
+            InputError: it can't be opened, or the part isn't inside it.
+        """
         from narrows.rasters import open_scene
 
-        return open_scene(self.scene, **self.options)
-
-    def _part(self, scene: Scene) -> Scene:
-        if self.window is None:
-            return scene
-        row, column, height, width = self.window
-        return scene.window((row, row + height), (column, column + width))
+        with open_scene(self.scene, **self.options) as scene:
+            if self.window is None:
+                yield scene
+                return
+            row, column, height, width = self.window
+            yield scene.window((row, row + height), (column, column + width))
 
 
 def find_pairs(place: str, mask: Path | None, options: dict[str, Any]) -> list[Pair]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib.metadata
 import io
 import logging
+import os
+import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
@@ -66,7 +70,7 @@ class CsMask:
         image = np.ascontiguousarray(np.moveaxis(view.reflectance[: view.bands], 0, -1))
         with warnings.catch_warnings(), mock.patch.object(mask, "untile_array", untile):
             warnings.simplefilter("ignore", UserWarning)  # that a scene is smaller than a tile
-            mask.CSmask(image, _BANDS[: view.bands])
+            mask.CSmask(image, _BANDS[: view.bands], intra_op_num_threads=int(os.environ.get("OMP_NUM_THREADS") or 0))
         probability = kept[0]
         found = np.argmax(probability, axis=2)
         classes = np.where(found == _WATER_CLASS, np.uint8(WATER), np.uint8(0))
@@ -93,7 +97,7 @@ class WaterDetect:
         return f"WaterDetect {self.version}"
 
     def map(self, view: View) -> Answer:
-        with _silent():
+        with _silent(), _trees_kept():
             from waterdetect import DWConfig, DWImageClustering
 
             config = DWConfig(config_file=str(self.settings))
@@ -138,6 +142,21 @@ def find_peers() -> tuple[list[Method], list[Missing]]:
         else:
             found.append(WaterDetect(version, settings))
     return found, missing
+
+
+@contextlib.contextmanager
+def _trees_kept() -> Any:
+    """WaterDetect clusters one sample seven times over, and each time grows the same tree, which is nearly all of its
+    time. Here it is grown once; the labels are the same."""
+    from joblib import Memory
+    from sklearn import cluster
+    from waterdetect import Image
+
+    with tempfile.TemporaryDirectory() as folder:
+        keeping = functools.partial(cluster.AgglomerativeClustering, memory=Memory(folder, verbose=0))
+        namesake = SimpleNamespace(AgglomerativeClustering=keeping, KMeans=cluster.KMeans)
+        with mock.patch.object(Image, "cluster", namesake):
+            yield
 
 
 @contextlib.contextmanager

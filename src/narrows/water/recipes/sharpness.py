@@ -11,22 +11,25 @@ from narrows.water.recipes.augmentation import Batch
 
 __all__ = ["fit_sharpness"]
 
+_CHIPS = 16
+"""Chips that go through the network at a time."""
 
-def fit_sharpness(model: WaterNet, batch: Batch, *, size: int = 16) -> dict[str, list[float]]:
-    """Fit scale and shift of each output's logits on known pixels of `batch`, and fold them into `model.head`.
 
-    Platt scaling (1999) by least cross-entropy. It changes no order of pixels, but where 0.5 lies.
+def fit_sharpness(model: WaterNet, clear: Batch, cloudy: Batch) -> dict[str, list[float]]:
+    """Fit scale and shift of both outputs' logits, and fold them into `model.head`.
+
+    Platt scaling (1999) by least cross-entropy: of water on the known pixels of `clear`, of hidden on those of
+    `cloudy`. It changes no order of pixels, but where 0.5 lies.
 
     Returns:
         Scale and shift of "water" and of "hidden".
     """
-    with torch.inference_mode():
-        logits = torch.cat([model.logits(x) for x in batch.reflectance.split(size)])
     found = {}
-    for k, name in enumerate(("water", "hidden")):
+    for k, (name, batch) in enumerate({"water": clear, "hidden": cloudy}.items()):
+        with torch.inference_mode():
+            logits = torch.cat([model.logits(x)[:, k] for x in batch.reflectance.split(_CHIPS)])
         known = batch.weight[:, k] > 0
-        x, y = logits[:, k][known].double(), batch.target[:, k][known].double()
-        scale, shift = _least(x.clone(), y)
+        scale, shift = _least(logits[known].double(), batch.target[:, k][known].double())
         found[name] = [round(scale, 4), round(shift, 4)]
         places = slice(4 * k, 4 * k + 4)
         with torch.no_grad():
@@ -47,4 +50,5 @@ def _least(logits: torch.Tensor, target: torch.Tensor) -> tuple[float, float]:
         return loss
 
     optimiser.step(closure)
-    return float(parameters[0]), float(parameters[1])
+    scale, shift = parameters.detach().tolist()
+    return scale, shift

@@ -47,7 +47,8 @@ def draw_clouds(draw: np.random.Generator, split: str, *, pixel: float = 30.0) -
     for _ in range(int(draw.choice((0, 1, 2), p=(0.3, 0.55, 0.15)))):
         shape = str(draw.choice(SHAPES[split]))
         veil = shape == "veil" or (split == "test" and draw.uniform() < 0.25)
-        size = int(2 ** np.clip(np.round(np.log2(draw.uniform(600, 5000) / pixel)), 3, 8))
+        across = draw.uniform(600, 5000) if veil else np.exp(draw.uniform(np.log(200), np.log(5000)))
+        size = int(2 ** np.clip(np.round(np.log2(across / pixel)), 2, 8))
         layers.append(
             CloudLayer(
                 shape,
@@ -55,7 +56,7 @@ def draw_clouds(draw: np.random.Generator, split: str, *, pixel: float = 30.0) -
                 depth=float(
                     np.exp(draw.uniform(np.log(0.1), np.log(2.5)) if veil else draw.uniform(np.log(2), np.log(50)))
                 ),
-                soft=draw.uniform(1.5, 4) if veil else draw.uniform(0.5, 2),
+                soft=float(draw.uniform(1.5, 4) if veil else np.exp(draw.uniform(np.log(0.06), np.log(2)))),
                 size=size,
                 height=draw.uniform(7000, 11000) if veil else float(np.exp(draw.uniform(np.log(500), np.log(4000)))),
                 ice=veil,

@@ -11,6 +11,7 @@ from narrows.water.simulation.atmosphere import Air
 from narrows.water.simulation.clouds import CloudLayer, cloud_depth, shadow_offset
 from narrows.water.simulation.landscape import Surface
 from narrows.water.simulation.library import to_bands
+from narrows.water.simulation.noise import FractalNoise
 from narrows.water.simulation.sunlight import Sun
 from narrows.water.simulation.two_stream import cloud_layer
 
@@ -70,7 +71,7 @@ def through_the_sky(
         lit *= beam
         above = _share_of_sky(layer, pixel)
         reflected, passed = (to_bands(sensor, x) for x in cloud_layer(_THICKNESS, layer.radius, ice=layer.ice))
-        side = 1.0 if layer.ice else _sides(over, sun)
+        side = 1.0 if layer.ice else _sides(over, _bumps(layer, seed + 977 * number, shape), sun)
         # A line of sight leaves the shadow where the sun comes in under the cloud, on the average half of it away.
         dark_up_to = min(layer.height, 0.5 * layer.size * pixel / max(np.tan(np.radians(sun.zenith)), 0.05))
         hidden_air, dark_air = _air_below(layer.height, haze), _air_below(dark_up_to, haze)
@@ -113,10 +114,19 @@ def _air_below(height: float, haze: float) -> Array:
     return (below / (molecules + aerosol)).astype(np.float32)
 
 
-def _sides(depth: Array, sun: Sun) -> Array:
+def _bumps(layer: CloudLayer, seed: int, shape: tuple[int, int]) -> Array:
+    """How the tops of a layer rise and fall, in the logarithm of its depth."""
+    bumps = FractalNoise(seed, 94, max(layer.size // 4, 4), 2, 0.8).rows(0, shape[0], shape[1])
+    bumps *= 0.5
+    return bumps
+
+
+def _sides(depth: Array, bumps: Array, sun: Sun) -> Array:
     """How much brighter a cloud's sides towards the sun are, and how much darker those away from it."""
     if min(depth.shape) < 2:
         return np.ones_like(depth)
     row, column = sun.towards
-    down, across = np.gradient(np.log1p(depth))
-    return np.clip(1 - np.float32(np.tan(np.radians(sun.zenith))) * 0.8 * (down * row + across * column), 0.6, 1.25)
+    # A sheet too thin to rise has no sides.
+    down, across = np.gradient(np.log1p(depth) + bumps * np.clip(depth / 5, 0, 1))
+    towards = np.float32(np.tan(np.radians(sun.zenith))) * 0.8 * (down * row + across * column)
+    return np.asarray(np.clip(1 - towards, 0.6, 1.25))

@@ -10,7 +10,7 @@ from narrows.errors import InputError
 if TYPE_CHECKING:
     from torch import nn
 
-__all__ = ["available", "load", "names_without_swir", "path", "taught_without_swir"]
+__all__ = ["available", "load", "path"]
 
 
 def available() -> list[str]:
@@ -18,7 +18,7 @@ def available() -> list[str]:
     return sorted(file.stem for file in Path(__file__).parent.glob("*.safetensors"))
 
 
-def path(name: str = "default") -> Path:
+def path(name: str = "water") -> Path:
     """The safetensors file of these weights.
 
     Raises:
@@ -29,32 +29,15 @@ def path(name: str = "default") -> Path:
     return Path(__file__).parent / f"{name}.safetensors"
 
 
-def load(name: str = "default") -> nn.Module:
-    """The water network with trained weights, in eval mode, float32.
+def load(name: str = "water") -> nn.Module:
+    """A water network with trained weights, "water" or "water-small", in eval mode, float32.
 
     It takes reflectance (N, 6, H, W) and gives ``(water, hidden)``, probabilities (N, 1, H, W) each; see
-    `narrows.networks.rowwise_water.RowwiseWater`. Water begins at 0.5: the threshold chosen in training is folded into
-    the last layer's bias.
+    `narrows.networks.water_net.WaterNet`.
 
     Raises:
         InputError: where there are no weights of this name, or the file is not whole.
     """
-    from narrows.networks.rowwise_water import rowwise_water
-    from narrows.training.loading import load_weights
+    from narrows.water.model_files import read_model_file
 
-    model = rowwise_water()
-    load_weights(model, path(name))
-    return model.eval()
-
-
-def taught_without_swir(model: nn.Module) -> bool:
-    """Whether a network trained by this package can do without shortwave infrared, given as 1 in both bands: every
-    `WaterNet` loses it now and then in training (`recipes.augmentation.vary`)."""
-    from narrows.networks.water_net import WaterNet
-
-    return isinstance(model, WaterNet)
-
-
-def names_without_swir() -> list[str]:
-    """Those of `available` that can do without shortwave infrared."""
-    return [name for name in available() if taught_without_swir(load(name))]
+    return read_model_file(path(name)).module

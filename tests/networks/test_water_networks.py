@@ -2,14 +2,19 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
-from narrows.networks.rowwise_water import RowwiseWater, rowwise_water
+from narrows.networks.rowwise_water import rowwise_water
+from narrows.networks.water_net import water, water_small
+
+LIMITS = {rowwise_water: 500_000, water: 500_000, water_small: 60_000}
 
 
-@pytest.fixture(scope="module")
-def network() -> RowwiseWater:
+@pytest.fixture(scope="module", params=LIMITS, ids=lambda factory: factory.__name__)
+def network(request: pytest.FixtureRequest) -> nn.Module:
     torch.manual_seed(0)
-    network = rowwise_water()
+    network = request.param()
+    network.limit = LIMITS[request.param]
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             module.running_mean.uniform_(-0.2, 0.2)
@@ -17,12 +22,12 @@ def network() -> RowwiseWater:
     return network.eval()
 
 
-def test_is_compact(network: RowwiseWater) -> None:
-    assert sum(p.numel() for p in network.parameters()) < 500_000
+def test_is_compact(network: nn.Module) -> None:
+    assert sum(p.numel() for p in network.parameters()) <= network.limit
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (7, 3), (8, 8), (33, 17)])
-def test_gives_two_probabilities_of_the_images_size(network: RowwiseWater, size: tuple[int, int]) -> None:
+def test_gives_two_probabilities_of_the_images_size(network: nn.Module, size: tuple[int, int]) -> None:
     with torch.inference_mode():
         water, hidden = network(torch.rand(2, 6, *size))
     assert water.shape == hidden.shape == (2, 1, *size)
@@ -30,13 +35,13 @@ def test_gives_two_probabilities_of_the_images_size(network: RowwiseWater, size:
         assert ((map_ >= 0) & (map_ <= 1)).all()
 
 
-def test_reflectance_beyond_zero_and_one_counts_as_zero_and_one(network: RowwiseWater) -> None:
+def test_reflectance_beyond_zero_and_one_counts_as_zero_and_one(network: nn.Module) -> None:
     x = torch.rand(1, 6, 24, 24) * 3 - 1
     with torch.inference_mode():
         assert torch.equal(network(x)[0], network(x.clamp(0, 1))[0])
 
 
-def _touched(network: RowwiseWater, axis: int) -> tuple[int, int]:
+def _touched(network: nn.Module, axis: int) -> tuple[int, int]:
     """How far before and after a line of NaN the map is NaN: what cannot reach a pixel leaves it whole."""
     size = [16, 16]
     size[axis] = 416
@@ -47,14 +52,14 @@ def _touched(network: RowwiseWater, axis: int) -> tuple[int, int]:
     return 208 - int(felt.min()), int(felt.max()) - 208
 
 
-def test_looks_far_along_the_row_and_short_across(network: RowwiseWater) -> None:
+def test_looks_far_along_the_row_and_short_across(network: nn.Module) -> None:
     above, below = _touched(network, 0)
     left, right = _touched(network, 1)
     assert max(above, below) < 100
     assert min(left, right) > max(above, below)
 
 
-def test_no_barrier_a_crop_on_the_grid_agrees_far_from_its_border(network: RowwiseWater) -> None:
+def test_no_barrier_a_crop_on_the_grid_agrees_far_from_its_border(network: nn.Module) -> None:
     x = torch.rand(1, 6, 320, 16)
     with torch.inference_mode():
         whole, part = network(x)[0], network(x[:, :, 96:])[0]

@@ -1,0 +1,1 @@
+"""Train a water network on a user's own scenes and masks."""

@@ -1,0 +1,42 @@
+"""What a mask drawn by people teaches."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from narrows.water.evaluation.truth import CLOUD, LAND, SHADOW, WATER
+from narrows.water.recipes.augmentation import Batch
+
+__all__ = ["batch_of", "blanked"]
+
+# Where cloud or shadow hides the ground a map should not say water, but the mask doesn't know: half as sure.
+_COVERED_WEIGHT = 0.5
+
+
+def batch_of(reflectance: NDArray[np.float32], classes: NDArray[np.uint8]) -> Batch:
+    """Crops as the losses want them.
+
+    Land and water are seen: they teach both outputs. Cloud and shadow are hidden, and weakly taught as not water.
+    Unsure and fill teach nothing.
+
+    Args:
+        reflectance: (n, 6, H, W), NaN where the scene has no data.
+        classes: (n, H, W), as `read_truth` gives them, 255 also where the scene wasn't observed.
+    """
+    water, covered = classes == WATER, (classes == CLOUD) | (classes == SHADOW)
+    seen = water | (classes == LAND)
+    target = np.stack((water, covered), 1).astype(np.float32)
+    weight = np.stack((seen + _COVERED_WEIGHT * covered, seen | covered), 1).astype(np.float32)
+    return Batch(torch.from_numpy(reflectance), torch.from_numpy(target), torch.from_numpy(weight))
+
+
+def blanked(batch: Batch) -> Batch:
+    """The batch with 0 where a pixel isn't finite, and nothing taught there.
+
+    Whatever augmentation does to a pixel that is NaN (turns, clouds, calibrations) leaves it NaN; so it shows where the
+    pixels without data went.
+    """
+    missing = ~torch.isfinite(batch.reflectance).all(1, keepdim=True)
+    return Batch(torch.where(missing, 0.0, batch.reflectance), batch.target, torch.where(missing, 0.0, batch.weight))

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from narrows.networks.water_net import water_small
+from narrows.water.recipes import pool as pools
+from narrows.water.recipes import training
+from narrows.water.recipes.augmentation import Batch
+from narrows.water.recipes.pool import Pool
+from narrows.water.recipes.training import Mixture, loss_of, main
+from narrows.water.simulation import simulate_scene
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "_SHARD", 4)
+    monkeypatch.setattr(pools, "SIDE", 48)
+    monkeypatch.setattr(training, "SIMULATED", 8)
+    monkeypatch.setattr(training, "SKIES", 8)
+    monkeypatch.setattr(training, "CHECKED", 2)
+
+
+def chips(path: Path) -> Path:
+    pairs = [simulate_scene(48, 48, seed, kind="lakes") for seed in range(6)]
+    label = np.stack([w for _, w in pairs])
+    images = np.stack([np.round(x * 10_000) for x, _ in pairs]).astype(np.int16)
+    qa = (label << 5).astype(np.uint8)
+    np.savez(path, img=images, qa=qa, label=label, place_id=np.arange(6), tier=np.array(["A"] * 6))
+    return path
+
+
+def test_the_loss_is_small_where_the_answer_is_right() -> None:
+    target = (torch.rand(2, 2, 16, 16) > 0.5).float()
+    batch = Batch(torch.zeros(2, 6, 16, 16), target, torch.ones_like(target))
+    right, wrong = 12 * (2 * target - 1), 12 * (1 - 2 * target)
+    assert loss_of(right, batch).item() < 1e-3
+    assert loss_of(wrong, batch).item() > 10
+    unknown = Batch(batch.reflectance, target, torch.zeros_like(target))
+    assert loss_of(wrong, unknown).item() == 0
+    hidden = torch.cat((right[:, :1], wrong[:, 1:]), 1)
+    assert loss_of(hidden, batch).item() == pytest.approx(6, abs=0.1)
+
+
+def test_a_batch_mixes_the_kinds_or_is_simulated_alone() -> None:
+    def pool(value: float) -> Pool:
+        labels = np.full((4, 4, 48, 48), 255, np.uint8)
+        return Pool([np.full((4, 6, 48, 48), value, np.float16)], [labels])
+
+    plain = Batch(torch.full((5, 6, 48, 48), 0.1), torch.zeros(5, 2, 48, 48), torch.zeros(5, 2, 48, 48))
+    drawn = Mixture(pool(0.3), pool(0.2), plain).draw(torch.Generator().manual_seed(0))
+    level = drawn.reflectance[:, :4].flatten(1).median(1).values
+    assert level[:3].max() < level[8:].median() * 0.7
+    assert drawn.weight[:3].max() == 0 < drawn.weight[3:].max()
+    alone = Mixture(pool(0.3)).draw(torch.Generator().manual_seed(0))
+    assert alone.reflectance.shape == (16, 6, 48, 48)
+    assert (alone.reflectance[:, :4].flatten(1).median(1).values > 0.1).float().mean() > 0.8
+
+
+@pytest.mark.parametrize("real", [True, False])
+def test_the_command_writes_weights_that_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, real: bool) -> None:
+    monkeypatch.setattr(training, "read_split", lambda: {"train": [0, 1, 2], "validation": [3, 4], "test": [5]})
+    given = ["--chips", str(chips(tmp_path / "chips.npz"))] if real else []
+    main(["water-small", *given, "--out", str(tmp_path / "out"), "--steps", "2", "--threads", "1"])
+    report = json.loads((tmp_path / "out" / "water-small.json").read_text())
+    assert report["chips"] is real
+    assert set(report["validation"]) == ({"simulated", "chips", "chips under other skies"} if real else {"simulated"})
+    assert 0 <= report["validation"]["simulated"]["water"] <= 1
+    model = water_small()
+    model.load_state_dict(load_file(tmp_path / "out" / "water-small.safetensors"))
+    assert (tmp_path / "out" / "pools" / "skies").exists() is real
