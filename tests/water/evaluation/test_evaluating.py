@@ -172,9 +172,9 @@ def test_changes_leave_bands_that_are_absent_alone(view: View, truth: np.ndarray
 
 
 def nir() -> nn.Module:
-    """Water where near infrared is below 0.1, if both bands of shortwave infrared are 1."""
+    """Water where near infrared is below 0.10005, if both bands of shortwave infrared are 1."""
     model = nn.Conv2d(6, 1, 1, bias=False)
-    model.weight.data = torch.tensor([0.0, 0.0, 0.0, -20.0, 1.0, 1.0]).reshape(1, 6, 1, 1)
+    model.weight.data = torch.tensor([0.0, 0.0, 0.0, -20.0, 1.0, 1.001]).reshape(1, 6, 1, 1)
     return model.eval()
 
 
