@@ -14,7 +14,7 @@ from narrows.errors import InputError
 from narrows.networks.catalogue import CATALOGUE, Design, Score
 
 UNET = next(design for design in CATALOGUE if design.name == "unet_x4")
-WATER = next(design for design in CATALOGUE if design.name == "rowwise_water")
+WATER = next(design for design in CATALOGUE if design.name == "water")
 SQUEEZED = next(design for design in CATALOGUE if design.name == "mobilenet_v3_small")
 
 
@@ -125,7 +125,7 @@ def test_order(monkeypatch):
 
 def test_a_design_that_takes_other_bands_says_so():
     (candidate,) = choose("segmentation", 3, 64, 64, Budget(), designs=[WATER])
-    assert candidate.reasons == ("rowwise_water takes 6 bands, not 3",)
+    assert candidate.reasons == ("water takes 6 bands, not 3",)
     assert candidate.line is None and candidate.costs is None
     assert choose("classification", 3, 64, 64, Budget(), designs=[WATER]) == []
 

@@ -190,20 +190,42 @@ _CLASSIFIERS = (
 
 _WATER = "docs/models/water.md"
 _HLS = "Harmonized Landsat Sentinel-2 chips, 30 m, 40 places held out, {}"
+_DRAWN = "windows of real scenes, drawn by hand, report split"
+_CLOUDY = "one cloudy Sentinel-2 chip, hand labels, top of atmosphere"
+
+
+def _water(name: str, *scores: Score) -> Design:
+    return Design(
+        name,
+        ("segmentation",),
+        f"narrows.networks.water_net:{name}",
+        "this project, docs/models/water.md",
+        bands=6,
+        licence="Apache-2.0 (code and weights; the licence of the training chips is not stated)",
+        weights=f'narrows.water.weights.load("{name.replace("_", "-")}")',
+        scores=scores,
+    )
+
+
 _DENSE = (
+    _water(
+        "water",
+        Score("F1 of water", 0.978, _HLS.format("pixels on which labels and Fmask agree"), 6, _WATER),
+        Score("F1 of water", 0.964, _DRAWN, 6, _WATER),
+        Score("F1 of water", 0.440, _CLOUDY, 6, _WATER),
+    ),
+    _water(
+        "water_small",
+        Score("F1 of water", 0.978, _HLS.format("pixels on which labels and Fmask agree"), 6, _WATER),
+        Score("F1 of water", 0.963, _DRAWN, 6, _WATER),
+        Score("F1 of water", 0.497, _CLOUDY, 6, _WATER),
+    ),
     Design(
         "rowwise_water",
         ("segmentation",),
         "narrows.networks.rowwise_water:rowwise_water",
-        "this project, docs/models/water.md",
+        "this project: an earlier water network, with convolutions at full resolution",
         bands=6,
-        licence="Apache-2.0 (code and weights; the licence of the training chips is not stated)",
-        weights='narrows.water.weights.load("default")',
-        scores=(
-            Score("F1 of water", 0.979, _HLS.format("pixels on which labels and Fmask agree"), 6, _WATER),
-            Score("F1 of water", 0.778, _HLS.format("raw labels, known to be too generous"), 6, _WATER),
-            Score("F1 of water", 0.556, "one cloudy Sentinel-2 chip, hand labels, top of atmosphere", 6, _WATER),
-        ),
     ),
     Design(
         "deepwatermap_v2",

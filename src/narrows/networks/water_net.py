@@ -34,12 +34,13 @@ class WaterNet(nn.Module):
     """
 
     bands = ("blue", "green", "red", "nir", "swir1", "swir2")
+    in_channels = len(bands)
     stride = 8
 
     def __init__(self, widths: tuple[int, int, int], depths: tuple[int, int] = (1, 2)) -> None:
         super().__init__()
         half, quarter, eighth = widths
-        self.stem = ConvNorm(4 * len(self.bands), half, 3)
+        self.stem = ConvNorm(4 * self.in_channels, half, 3)
         self.encode_half = ConvNorm(half, half, 3)
         self.down_quarter = ConvNorm(half, quarter, 3, stride=2)
         self.encode_quarter = nn.Sequential(*[WideRowBlock(quarter, 1) for _ in range(depths[0])])

@@ -67,11 +67,13 @@ def dtype_of(model: torch.nn.Module | ExportedProgram) -> torch.dtype | None:
 
 
 def channels_of(model: torch.nn.Module | ExportedProgram) -> int | None:
-    """Channels of the image that the network takes: of an exported program's first input, or of a module's first
-    convolution in the order of definition; None where neither tells."""
+    """Channels of the image that the network takes: of an exported program's first input, or what a module says in
+    `in_channels`, else those of its first convolution in the order of definition; None where none tells."""
     if isinstance(model, ExportedProgram):
         shapes = _program_shapes(model)
         return int(shapes[0][-3]) if shapes and len(shapes[0]) >= 3 else None
+    if isinstance(said := getattr(model, "in_channels", None), int):
+        return said
     for module in model.modules():
         if isinstance(module, (torch.nn.Conv2d, torch.nn.ConvTranspose2d)):
             return module.in_channels
