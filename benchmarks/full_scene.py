@@ -5,8 +5,8 @@
     python benchmarks/full_scene.py --size 600x500 --repeats 1
 
 The scene has 6 bands of uint16, compressed, in one GeoTIFF (examples/simulate_scene.py). In turns, each in a process of
-its own: rasterio reads the scene by blocks and writes a compressed mask; the default network maps it; DeepWaterMapV2
-(random weights) maps it. Times are of whole processes, from start to exit, overviews and COG copy included. The peak
+its own: rasterio reads the scene by blocks and writes a compressed mask; the networks water and water-small map it;
+DeepWaterMapV2 (random weights) maps it. Times are of whole processes, from start to exit, overviews and COG copy included. The peak
 is the largest resident size of the process.
 """
 
@@ -69,12 +69,11 @@ def commands(scene: Path, folder: Path, chosen: argparse.Namespace) -> dict[str,
     water = [narrows, "water", str(scene), "--overwrite", "--quiet"]
     listed = {
         "rasterio alone": ("", [python, "-c", READ_AND_WRITE, str(scene), str(folder / "bare.tif")]),
-        "default network": (
-            chosen.memory,
-            [*water, "-o", str(folder / "default.tif"), "--memory", chosen.memory],
-        ),
     }
-    if not chosen.only_default:
+    for name in ("water", "water-small"):
+        command = [*water, "-o", str(folder / f"{name}.tif"), "--memory", chosen.memory, "--model", name]
+        listed[name] = (chosen.memory, command)
+    if not chosen.only_water:
         weights = folder / "deepwatermap.safetensors"
         made = timed_command([python, "-c", RANDOM_WEIGHTS, here, str(weights)])
         _check(made)
@@ -99,9 +98,9 @@ def _check(done: Finished) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", default="7741x7591", metavar="HxW")
-    parser.add_argument("--memory", default="600MB", help="budget of the default network")
+    parser.add_argument("--memory", default="600MB", help="budget of water and water-small")
     parser.add_argument("--deepwatermap-memory", default="900MB")
-    parser.add_argument("--only-default", action="store_true", help="leave DeepWaterMapV2 out")
+    parser.add_argument("--only-water", action="store_true", help="leave DeepWaterMapV2 out")
     parser.add_argument("--full-frame", action="store_true", help="also DeepWaterMapV2 in one piece, once")
     parser.add_argument("--repeats", type=int, default=3, help="DeepWaterMapV2 is run once all the same")
     parser.add_argument("--scene", type=Path, help="a scene to use instead of simulating one")

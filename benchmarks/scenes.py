@@ -133,22 +133,22 @@ SCENES = {
     ),
     "corumba_l8_toa": Scene("scenes/corumba_l8_toa", CAVEAT),
     "corumba_l8_toa_later": Scene("scenes/corumba_l8_toa_later", NOT),
-    "brumadinho_l8_before": Scene("scenes/brumadinho_l8_before", NOT, also=("--mask-clouds",)),
-    "brumadinho_l8_after": Scene("scenes/brumadinho_l8_after", NOT, also=("--mask-clouds",)),
+    "brumadinho_l8_before": Scene("scenes/brumadinho_l8_before", NOT, also=("--no-mask-clouds",)),
+    "brumadinho_l8_after": Scene("scenes/brumadinho_l8_after", NOT, also=("--no-mask-clouds",)),
     "l8_madagascar": Scene("scenes/other/l8_madagascar_20200127_6band.tif", NOT, f"{PARTS} --nodata 0", also=(PARTS,)),
     "lc08_003069": Scene(
         "scenes/other/LC08_003069_20180906_clip.tif",
         NOT,
         f"{ORDER} --scale 0.0001",
-        also=(f"{ORDER} --scale 0.0001 --mask-clouds",),
+        also=(f"{ORDER} --scale 0.0001 --no-mask-clouds",),
     ),
     "l8_taylorsville": Scene(
         "scenes/other/L8_Taylorsville.tif",
         NOT,
-        "--bands 2,3,4,5,6,7 --scale 0.0001 --mask-clouds",
+        "--bands 2,3,4,5,6,7 --scale 0.0001",
         also=("--bands 2,3,4,5,6,7 --scale 0.0001 --nodata -9999",),
     ),
-    "cloudy": Scene("cloudy/sentinel2_l1c.npz", NOT, "--mask-clouds", cloudy_chip),
+    "cloudy": Scene("cloudy/sentinel2_l1c.npz", NOT, "", cloudy_chip),
 }
 
 

@@ -3,8 +3,8 @@
     python benchmarks/water_gallery.py
     python benchmarks/water_gallery.py --model water-small --only manaus_l9,cloudy --out /tmp/gallery
 
-The best rule is the index, or DSWE, of highest F1 on the drawn windows that are there to choose by. The network hides
-clouds by its own opinion where the page's command has `--mask-clouds`; ukis-csmask always does. Drawn masks score what
+The best rule is the index, or DSWE, of highest F1 on the drawn windows that are there to choose by. The network and
+ukis-csmask hide clouds by their own opinion. Drawn masks score what
 they show of a scene in the panels' titles: F1 of water.
 """
 
@@ -28,9 +28,9 @@ PAGE_NAMES = {"l7_etms": "l7_coast"}
 """Scenes that the drawn windows call otherwise than the page."""
 
 
-def methods_for(chosen: argparse.Namespace, options: str, best: Method) -> dict[str, Method]:
+def methods_for(chosen: argparse.Namespace, best: Method) -> dict[str, Method]:
     """By the titles of their panels."""
-    network = network_of(chosen.model, hidden="--mask-clouds" in options)
+    network = network_of(chosen.model, hidden=True)
     found: dict[str, Method] = {"narrows": NetworkMethod(network), best.name: best}
     peers = [] if chosen.no_peers else find_peers()[0]
     return found | {
@@ -58,7 +58,7 @@ def main() -> int:
             source = (data / scene.path).resolve()
             view = view_of(scene.prepare(source, Path(temporary)) if scene.prepare else source, scene.options)
         panels = [panel_of(view, None, "scene: short-wave infrared, near infrared, red")]
-        for title, method in methods_for(chosen, scene.options, best).items():
+        for title, method in methods_for(chosen, best).items():
             answer = method.map(view)
             total = Confusion()
             for place, mask in drawn.get(name, {}).values():

@@ -105,7 +105,7 @@ def view_of(source: Path, options: str) -> View:
     """
     from narrows.rasters import open_scene
 
-    said = shlex.split(options.replace("--mask-clouds", ""))
+    said = shlex.split(options)
     more: dict[str, Any] = {key.removeprefix("--"): value for key, value in zip(said[::2], said[1::2], strict=True)}
     for key in ("scale", "offset"):
         if key in more:

@@ -9,6 +9,7 @@ from torch import nn
 
 from narrows.errors import InputError, NotStreamableError
 from narrows.layers.fir_iir import ResidualSeparable, SeparableFIRIIR
+from narrows.layers.line_coding import ChannelCompressor, Quantiser
 from narrows.streaming.live import LiveStream
 
 
@@ -24,6 +25,18 @@ class Skip(nn.Module):
         return x + self.up(torch.relu(self.down(x)))
 
 
+class CodedSkip(nn.Module):
+    """A skip whose code waits for the rows that the branch waits for."""
+
+    def __init__(self):
+        super().__init__()
+        self.branch = nn.Conv2d(3, 3, (9, 1), padding=(4, 0))
+        self.skip = ChannelCompressor(3, Quantiser(2, 5))
+
+    def forward(self, x):
+        return self.skip(torch.tanh(x)) + self.branch(x)
+
+
 NETWORKS = {
     "convolutions": nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 5, padding=2)),
     "strided": nn.Sequential(nn.Conv2d(3, 4, 3, stride=3), nn.MaxPool2d(2)),
@@ -33,6 +46,7 @@ NETWORKS = {
         ResidualSeparable.fir_iir(3, order=2, delay=2), ResidualSeparable.fir_iir(3, activation="relu")
     ),
     "skip": Skip(),
+    "coded": CodedSkip(),
 }
 
 
