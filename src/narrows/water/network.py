@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     import torch
     from torch.export import ExportedProgram
 
-__all__ = ["Gives", "WaterNetwork", "deepwatermap", "default_network", "own_network", "trained_network"]
+__all__ = [
+    "Gives",
+    "WaterNetwork",
+    "deepwatermap",
+    "default_network",
+    "own_network",
+    "trained_network",
+    "with_hidden",
+]
 
 Gives = Literal["probability", "logits"]
 BANDS = 6
@@ -171,7 +179,7 @@ def default_network(name: str = "water", *, hidden: bool = False) -> WaterNetwor
     """
     from narrows.water import weights
 
-    return _with_hidden(name, weights.load(name), hidden)
+    return with_hidden(name, weights.load(name), hidden=hidden)
 
 
 def trained_network(path: str | Path, *, hidden: bool = False) -> WaterNetwork:
@@ -184,10 +192,11 @@ def trained_network(path: str | Path, *, hidden: bool = False) -> WaterNetwork:
     from narrows.water.model_files import read_model_file
 
     model = read_model_file(path)
-    return _with_hidden(model.name, model.module, hidden)
+    return with_hidden(model.name, model.module, hidden=hidden)
 
 
-def _with_hidden(name: str, module: torch.nn.Module, hidden: bool) -> WaterNetwork:
+def with_hidden(name: str, module: torch.nn.Module, *, hidden: bool) -> WaterNetwork:
+    """A network of (water, hidden) such as `narrows.networks.water_net.WaterNet`; `hidden` as for `default_network`."""
     from narrows.water.adapters import WaterAndHidden, WaterOnly
 
     adapter = WaterAndHidden(module) if hidden else WaterOnly(module)

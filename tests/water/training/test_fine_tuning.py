@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import torch
 from labelled_scenes import classes_of, write_pair, write_pairs
 from torch import Generator, Tensor, nn
 
 from narrows.errors import BudgetError, InputError, OutputError
+from narrows.networks.rowwise_water import RowwiseWater
 from narrows.networks.water_net import WaterNet
 from narrows.water import map_water
 from narrows.water.evaluation.confusion import Confusion
@@ -101,11 +103,11 @@ def test_the_file_says_what_it_is_and_maps_like_any_network(tmp_path: Path, spoi
     assert model.training["validation"] == trained.as_dict()["validation"]
     # What is said of the validation scene is what narrows water evaluate says.
     view, truth = pairs[4].read()
-    method = NetworkMethod(trained_network(output))
+    method = NetworkMethod(trained_network(output, hidden=True))
     assert score(method.map(view), truth, view.observed).confusion == trained.scores["trained"]["e"]
-    made = map_water(pairs[4].scene, model=str(output), mask_clouds=False)
+    made = map_water(pairs[4].scene, model=str(output))
     np.testing.assert_array_equal(made.values, method.map(view).classes)
-    assert trained_network(output, hidden=True).tells_hidden
+    assert not trained_network(output).tells_hidden
 
 
 class Stopped(Exception):
@@ -257,6 +259,19 @@ def test_what_goes_wrong_outside_the_program_is_one_line(
             train(pairs, tmp_path / "m.safetensors", settings(spoilt))
     with pytest.raises(BudgetError, match="10"):
         train(pairs, tmp_path / "m.safetensors", settings(spoilt), memory="10MB")
+
+
+def test_a_network_that_needs_every_band_is_not_trained_without(tmp_path: Path, pairs: list[Pair]) -> None:
+    start = tmp_path / "old.safetensors"
+    save_model_file(WaterModel("old", RowwiseWater((4, 6, 8, 10), (1, 1)).eval()), start)
+    for pair in pairs[:2]:
+        with rasterio.open(pair.scene) as given:
+            profile, numbers = {**given.profile, "count": 4}, given.read([1, 2, 3, 4])
+        with rasterio.open(pair.scene, "w", **profile) as out:
+            out.write(numbers)
+            out.descriptions, out.scales = ("blue", "green", "red", "nir"), (0.0001,) * 4
+    with pytest.raises(InputError, match="has no swir1 and swir2, which the network old needs"):
+        train(pairs[:2], tmp_path / "m.safetensors", settings(start))
 
 
 def test_nothing_is_left_half_written_where_data_are_refused(tmp_path: Path, spoilt: Path) -> None:

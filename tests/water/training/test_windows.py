@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from labelled_scenes import LAND, WATER, classes_of, write_pair, write_pairs
 
-from narrows.water.recipes.augmentation import augment, vary
+from narrows.water.recipes.augmentation import Batch, add_clouds, augment, vary
 from narrows.water.training.division import Part, divide, whole
 from narrows.water.training.labelled import Library, open_library
-from narrows.water.training.labels import batch_of, blanked
+from narrows.water.training.labels import batch_of, blanked, give_swir, lacks_swir
 from narrows.water.training.windows import RandomWindows, fixed_windows
 
 
@@ -75,6 +75,21 @@ def test_what_a_mask_teaches() -> None:
     assert batch.weight[0, 0].tolist() == [[1, 1, 0], [0.5, 0.5, 0]]
     assert batch.target[0, 1].tolist() == [[0, 0, 0], [1, 1, 0]]
     assert batch.weight[0, 1].tolist() == [[1, 1, 0], [1, 1, 0]]
+
+
+def test_a_crop_without_shortwave_infrared_keeps_1_there() -> None:
+    reflectance = np.full((4, 6, 32, 32), 0.2, np.float32)
+    reflectance[:2, 4:] = 1
+    reflectance[1, :, :8] = np.nan
+    batch = batch_of(reflectance, np.zeros((4, 32, 32), np.uint8))
+    lacking = lacks_swir(batch)
+    assert lacking.tolist() == [True, True, False, False]
+    for seed in range(6):
+        copy = Batch(batch.reflectance.clone(), batch.target, batch.weight)
+        generator = torch.Generator().manual_seed(seed)
+        found = blanked(give_swir(vary(add_clouds(copy, generator, share=0.0), generator), lacking))
+        swir, blank = found.reflectance[:2, 4:], (found.reflectance[:2, :4] == 0).all(1, keepdim=True)
+        assert torch.equal(swir, (~blank).float().expand_as(swir))
 
 
 def test_no_data_stays_no_data_and_teaches_nothing_whatever_is_done_to_a_crop() -> None:

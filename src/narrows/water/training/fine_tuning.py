@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from narrows.errors import InputError, OutputError
 from narrows.rasters.staging import check_output_path
 from narrows.training.loop import Step, fit
 from narrows.water import weights
-from narrows.water.adapters import WaterOnly
 from narrows.water.batch import identity
 from narrows.water.evaluation.confusion import Confusion
 from narrows.water.evaluation.pairs import Pair
@@ -32,7 +32,7 @@ from narrows.water.model_files import (
     save_model_file,
     shipped_model,
 )
-from narrows.water.network import WaterNetwork, digest_of
+from narrows.water.network import WaterNetwork, digest_of, with_hidden
 from narrows.water.training.division import Division, Part, check_enough, divide
 from narrows.water.training.journal import Journal
 from narrows.water.training.labelled import KINDS, Library, open_library
@@ -134,6 +134,8 @@ def train(
     with open_library([*pairs, *validation]) as library:
         division = divide(library.scenes, settings.validation, settings.seed, given=len(validation))
         check_enough(division)
+        for scene in library.scenes:
+            _network(model).check_bands(scene.name, scene.lacks)
         _say_what(division, model, run, say)
         check_budget(_network(model), division.validation, memory)
         run.begin()
@@ -188,6 +190,7 @@ def _fit(
     kept = fixed_windows(library, division.validation, settings.crop, settings.seed)
     journal = Journal(run, kept, device, report)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    _resume_log(run)
     loop, validate = settings.loop(validates=bool(kept)), journal.validate if kept else None
     with _failures_told(run):
         trained = fit(model, lessons.loss, run.path, loop, validate=validate, report=journal.write)
@@ -211,7 +214,7 @@ def _failures_told(run: RunFolder) -> Iterator[None]:
 
 
 def _network(model: WaterModel) -> WaterNetwork:
-    return WaterNetwork(model.name, WaterOnly(model.module).eval(), "probability", digest_of(model.module))
+    return with_hidden(model.name, model.module, hidden=True)
 
 
 def _device(name: str) -> torch.device:
@@ -255,6 +258,17 @@ def _identity(
         "scenes to train on": of(pairs),
         "scenes to validate on": of(validation),
     }
+
+
+def _resume_log(run: RunFolder) -> None:
+    """Bring the log to where the checkpoint stands: an interruption may have come between the two."""
+    done = _done(run)
+    step = done.get("step", 0)
+    run.resume(step)
+    rows = run.rows()
+    if step and (not rows or int(rows[-1]["step"]) < step):
+        best = done["best"] if done["since_best"] == 0 and isfinite(done["best"]) else None
+        run.add({"step": step, "loss": done["loss"], "validation_f1": best, "seconds": done["seconds"]})
 
 
 def _say_what(division: Division, model: WaterModel, run: RunFolder, say: Callable[[str], None]) -> None:

@@ -29,7 +29,6 @@ class Journal:
     ) -> None:
         self._run, self._windows, self._device, self._report = run, windows, device, report
         self._found = Confusion()
-        self._continued = False
 
     def validate(self, model: nn.Module) -> float:
         """F1, 0 where nothing is found."""
@@ -37,10 +36,7 @@ class Journal:
         return self._found.f1 or 0.0
 
     def write(self, step: Step) -> None:
-        """Add a line to the log. Lines of a run that was interrupted after its last checkpoint are made anew."""
-        if not self._continued:
-            self._run.forget_from(step.step)
-            self._continued = True
+        """Add a line to the log."""
         scored = step.score is not None
         self._run.add(
             {

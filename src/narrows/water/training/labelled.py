@@ -37,12 +37,19 @@ Classes = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class Labelled:
-    """A scene with its mask. `counts`, int64 (3, rows, columns): observed pixels of each of `KINDS` in each cell."""
+    """A scene with its mask.
+
+    Attributes:
+        pair: where they are. height, width: pixels.
+        counts: int64 (3, rows, columns), observed pixels of each of `KINDS` in each cell.
+        lacks: the bands that the scene doesn't have.
+    """
 
     pair: Pair
     height: int
     width: int
     counts: NDArray[np.int64]
+    lacks: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -109,7 +116,7 @@ class Library:
                 counts[:, start // CELL : -(-rows[1] // CELL)] = _counted(classes)
                 if held:
                     kept[0][:, slice(*rows)], kept[1][slice(*rows)] = reflectance, classes
-        self.scenes.append(Labelled(pair, height, width, counts))
+        self.scenes.append(Labelled(pair, height, width, counts, tuple(scene.lacks)))
 
     def read(self, number: int, rows: tuple[int, int], columns: tuple[int, int]) -> tuple[Array, Classes]:
         """Rows and columns [start, stop) of scene `number`.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from narrows.water.evaluation.truth import CLOUD, LAND, SHADOW, WATER
 from narrows.water.recipes.augmentation import Batch
 
-__all__ = ["batch_of", "blanked"]
+__all__ = ["batch_of", "blanked", "give_swir", "lacks_swir"]
 
 # Where cloud or shadow hides the ground a map should not say water, but the mask doesn't know: half as sure.
 _COVERED_WEIGHT = 0.5
@@ -30,6 +31,23 @@ def batch_of(reflectance: NDArray[np.float32], classes: NDArray[np.uint8]) -> Ba
     target = np.stack((water, covered), 1).astype(np.float32)
     weight = np.stack((seen + _COVERED_WEIGHT * covered, seen | covered), 1).astype(np.float32)
     return Batch(torch.from_numpy(reflectance), torch.from_numpy(target), torch.from_numpy(weight))
+
+
+def lacks_swir(batch: Batch) -> Tensor:
+    """Which crops come from a scene without shortwave infrared (it reads as 1 in both bands), bool (n,). There it
+    becomes 0, so that nothing of it gets into the other bands while a crop is varied; see `give_swir`."""
+    swir = batch.reflectance[:, 4:]
+    lacking = (swir.nan_to_num(1.0) == 1).flatten(1).all(1)
+    swir[lacking] *= 0  # NaN stays NaN
+    return lacking
+
+
+def give_swir(batch: Batch, lacking: Tensor) -> Batch:
+    """The batch with 1 again in the bands that the `lacking` crops don't have, wherever there is data."""
+    blank = (batch.reflectance[:, :4] == 0).all(1, keepdim=True)
+    swir = batch.reflectance[:, 4:][lacking]
+    batch.reflectance[:, 4:][lacking] = swir * 0 + (~blank[lacking]).float()
+    return batch
 
 
 def blanked(batch: Batch) -> Batch:

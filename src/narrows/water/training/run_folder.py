@@ -54,9 +54,9 @@ class RunFolder:
         self.path.mkdir(exist_ok=True)
         _write(self.path / _TRAINING, json.dumps(self._identity, indent=1) + "\n")
 
-    def forget_from(self, step: int) -> None:
-        """Drop what was logged of `step` and later ones, which are made again."""
-        kept = [row for row in self.rows() if int(row["step"]) < step]
+    def resume(self, step: int) -> None:
+        """Drop what was logged after `step`, which is made again."""
+        kept = [row for row in self.rows() if int(row["step"]) <= step]
         lines = [",".join(LOG_COLUMNS), *(",".join(row[name] for name in LOG_COLUMNS) for row in kept)]
         _write(self.log, "\n".join(lines) + "\n")
 

@@ -76,7 +76,8 @@ def score_scenes(
             with pair.opened() as scene:
                 judging = _Judging(part, mask)
                 window = MapWindow(scene, Inner(0, 0, scene.height, scene.width), None)
-                run_map(window, network, MapOptions(_THRESHOLD, memory=memory), judging)
+                options = MapOptions(_THRESHOLD, clouds="network" if network.tells_hidden else "none", memory=memory)
+                run_map(window, network, options, judging)
         finally:
             mask.close()
         found[part.scene.name] = judging.found
