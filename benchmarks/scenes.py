@@ -132,10 +132,12 @@ SCENES = {
         also=(f"{ORDER} --scale 0.002 --offset 0",),
     ),
     "corumba_l8_toa": Scene("scenes/corumba_l8_toa", CAVEAT),
-    "corumba_l8_toa_later": Scene("scenes/corumba_l8_toa_later", NOT),
-    "brumadinho_l8_before": Scene("scenes/brumadinho_l8_before", NOT, also=("--no-mask-clouds",)),
+    "corumba_l8_toa_later": Scene("scenes/corumba_l8_toa_later", CAVEAT),
+    "brumadinho_l8_before": Scene("scenes/brumadinho_l8_before", CAVEAT, also=("--no-mask-clouds",)),
     "brumadinho_l8_after": Scene("scenes/brumadinho_l8_after", NOT, also=("--no-mask-clouds",)),
-    "l8_madagascar": Scene("scenes/other/l8_madagascar_20200127_6band.tif", NOT, f"{PARTS} --nodata 0", also=(PARTS,)),
+    "l8_madagascar": Scene(
+        "scenes/other/l8_madagascar_20200127_6band.tif", CAVEAT, f"{PARTS} --nodata 0", also=(PARTS,)
+    ),
     "lc08_003069": Scene(
         "scenes/other/LC08_003069_20180906_clip.tif",
         NOT,
