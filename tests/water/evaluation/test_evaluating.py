@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -252,3 +253,18 @@ def test_waterdetect_finds_the_water_of_a_simple_scene(truth: np.ndarray) -> Non
     assert ((answer.classes == 1) & (water > 0)).sum() > 0.5 * (water > 0).sum()
     again = peer.map(View("made", reflectance, seen, ~seen))
     np.testing.assert_array_equal(answer.classes, again.classes)
+
+
+def test_ukis_csmask_is_asked_for_its_network_of_six_bands(monkeypatch: pytest.MonkeyPatch) -> None:
+    mask = pytest.importorskip("ukis_csmask.mask")
+    made = []
+    original = mask.CSmask.__init__
+
+    def remembered(self: Any, *arguments: Any, **more: Any) -> None:
+        made.append(self)
+        original(self, *arguments, **more)
+
+    monkeypatch.setattr(mask.CSmask, "__init__", remembered)
+    seen = np.ones((40, 40), bool)
+    CsMask("0.2.1").map(View("small", np.full((6, 40, 40), 0.1, np.float32), seen, ~seen))
+    assert made[0].model_file.endswith("model_6b.onnx")

@@ -26,7 +26,8 @@ __all__ = ["CsMask", "Missing", "WaterDetect", "find_peers"]
 
 logger = logging.getLogger(__name__)
 
-_BANDS = ["blue", "green", "red", "nir", "swir16", "swir22"]
+# By the names that its documentation gives, swir16 and swir22, this version silently takes its network of four bands.
+_BANDS = ["blue", "green", "red", "nir", "swir1", "swir2"]
 # Of its five classes: shadow, water, snow, land, cloud.
 _SHADOW, _WATER_CLASS, _CLOUD = 0, 1, 4
 _SEED = 0
@@ -55,7 +56,7 @@ class CsMask:
 
     @property
     def name(self) -> str:
-        return f"ukis-csmask {self.version}, class water"
+        return f"ukis-csmask {self.version}, six bands, class water"
 
     def map(self, view: View) -> Answer:
         from ukis_csmask import mask
