@@ -36,6 +36,7 @@ COLUMNS: dict[str, list[str]] = {
     "memory_maps": ["network", "size", "budget", "strip", "predicted_MB", "measured_max_MB", "verdict"],
     "deepwatermap_strips": ["size", "way", "seconds_median", "spread", "ratio", "peak_MB"],
     "full_scene": ["what", "budget", "seconds", "against_rasterio", "peak_MB"],
+    "water_full_scene": ["what", "budget", "seconds", "spread", "against_rasterio", "peak_MB"],
     "rows_constant": ["rows", "width", "us_per_row", "against_median", "spread", "peak_MB"],
     "guideline_tables": [
         *("table", "paper's", "case", "channels", "M_access", "ms"),
@@ -138,6 +139,7 @@ COLUMNS: dict[str, list[str]] = {
     "peers": ["network", "size", "way", "seconds", "peak_MB", "added_MB", "largest_difference", "said"],
 }
 SCRIPTS = {
+    "water_full_scene": "full_scene.py --repeats 5 --only-water --name water_full_scene",
     "dates_series": "dates.py",
     "water_truth_scenes": "water_truth.py",
     "water_held_out_calibration": "water_held_out.py",
