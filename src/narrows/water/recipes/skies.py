@@ -9,11 +9,8 @@ from numpy.typing import NDArray
 
 from narrows.water.recipes.chips import Chips
 from narrows.water.recipes.pool import labels_of
-from narrows.water.simulation.atmosphere import air
-from narrows.water.simulation.chip import Chip, draw_conditions
-from narrows.water.simulation.cloudy_sky import through_the_sky
+from narrows.water.simulation.chip import Chip, draw_conditions, observe
 from narrows.water.simulation.landscape import Surface
-from narrows.water.simulation.sensor import add_faults
 
 __all__ = ["Skies", "under_another_sky"]
 
@@ -44,29 +41,6 @@ def under_another_sky(
     was, its own light and shade too.
     """
     draw = np.random.default_rng([seed, 7 if split == "train" else 8])
-    seen = draw_conditions(draw, split)
     ones = np.ones(water.shape, np.float32)
-    ground = np.clip(reflectance, 0, 1)
-    surface = Surface(ground, ones, ones, water, water, np.zeros(water.shape, np.uint8))
-    sky = air(seen.sensor, seen.sun.zenith, seen.haze, seen.aerosol, seen.profile)
-    view = through_the_sky(
-        surface, sky, seen.clouds, seen.sun, sensor=seen.sensor, pixel=seen.pixel, seed=seed, haze=seen.haze
-    )
-    image = view.reflectance
-    if seen.level == "surface":
-        guess = air(seen.sensor, seen.sun.zenith, seen.haze * seen.haze_error, seen.aerosol, seen.profile)
-        image = guess.ground(image)
-    image, known = add_faults(image, seen.faults, seen.sensor, draw)
-    return Chip(
-        image,
-        water,
-        water,
-        surface.cover,
-        view.cloud,
-        view.veiled,
-        view.shadow,
-        view.dimmed,
-        ones,
-        known,
-        seen,
-    )
+    surface = Surface(np.clip(reflectance, 0, 1), ones, ones, water, water, np.zeros(water.shape, np.uint8))
+    return observe(surface, draw_conditions(draw, split), seed, draw)

@@ -11,12 +11,12 @@ from narrows.errors import InputError
 from narrows.water.simulation.atmosphere import AEROSOLS, PROFILES, air
 from narrows.water.simulation.clouds import CloudLayer, draw_clouds
 from narrows.water.simulation.cloudy_sky import through_the_sky
-from narrows.water.simulation.landscape import Landscape
+from narrows.water.simulation.landscape import Landscape, Surface
 from narrows.water.simulation.library import SENSORS, check_split
 from narrows.water.simulation.sensor import Faults, add_faults, draw_faults
 from narrows.water.simulation.sunlight import Sun
 
-__all__ = ["LEVELS", "Chip", "Conditions", "draw_conditions", "simulate_chip"]
+__all__ = ["LEVELS", "Chip", "Conditions", "draw_conditions", "observe", "simulate_chip"]
 
 Array = NDArray[np.float32]
 
@@ -133,17 +133,18 @@ def simulate_chip(
         kind=kind,
         sun=seen.sun,
     )
-    surface = landscape.rows(0, height)
+    return observe(landscape.rows(0, height), seen, landscape.seed, draw)
+
+
+def observe(surface: Surface, seen: Conditions, seed: int, draw: np.random.Generator) -> Chip:
+    """The ground `surface`, (h, w), as it is seen under these conditions.
+
+    Args:
+        seed: of the clouds' places. draw: of the sensor's noise and gaps.
+    """
     sky = air(seen.sensor, seen.sun.zenith, seen.haze, seen.aerosol, seen.profile)
     view = through_the_sky(
-        surface,
-        sky,
-        seen.clouds,
-        seen.sun,
-        sensor=seen.sensor,
-        pixel=seen.pixel,
-        seed=landscape.seed,
-        haze=seen.haze,
+        surface, sky, seen.clouds, seen.sun, sensor=seen.sensor, pixel=seen.pixel, seed=seed, haze=seen.haze
     )
     image = view.reflectance
     if seen.level == "surface":
