@@ -6,8 +6,8 @@
 
 The scene has 6 bands of uint16, compressed, in one GeoTIFF (examples/simulate_scene.py). In turns, each in a process of
 its own: rasterio reads the scene by blocks and writes a compressed mask; the networks water and water-small map it;
-DeepWaterMapV2 (random weights) maps it. Times are of whole processes, from start to exit, overviews and COG copy included. The peak
-is the largest resident size of the process.
+DeepWaterMapV2 (random weights) maps it. Times are of whole processes, from start to exit, overviews and COG copy
+included. The peak is the largest resident size of the process.
 """
 
 from __future__ import annotations
