@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from narrows.water.recipes.augmentation import Batch, add_atmosphere, add_clouds, augment, vary
+from narrows.water.recipes.augmentation import Batch, add_atmosphere, add_clouds, vary
 from narrows.water.simulation import simulate_scene
 
 
@@ -17,7 +17,7 @@ def batch(n: int = 4, side: int = 96) -> Batch:
 
 
 def test_augmentation_repeats_with_its_generator_and_keeps_shapes() -> None:
-    one, two, other = (augment(batch(), torch.Generator().manual_seed(s)) for s in (1, 1, 2))
+    one, two, other = (vary(batch(), torch.Generator().manual_seed(s)) for s in (1, 1, 2))
     assert torch.equal(one.reflectance, two.reflectance)
     assert not torch.equal(one.reflectance, other.reflectance)
     for part in (one.target, one.weight):

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-__all__ = ["Batch", "add_atmosphere", "add_clouds", "augment", "smooth_noise", "vary"]
+__all__ = ["Batch", "add_atmosphere", "add_clouds", "smooth_noise", "vary"]
 
 # How strongly molecules and thin haze brighten each band at the top of the atmosphere, relative to blue.
 _PATH = torch.tensor([1.0, 0.62, 0.38, 0.16, 0.04, 0.02]).view(1, 6, 1, 1)
@@ -151,9 +151,3 @@ def vary(batch: Batch, generator: Generator, *, strength: float = 1.0) -> Batch:
     x = _radiometry(batch.reflectance, generator, strength)
     lost = _some(len(x), 0.06, generator) * torch.tensor([0.0, 0, 0, 0, 1, 1]).view(1, 6, 1, 1)
     return _no_data(Batch(x * (1 - lost) + lost, batch.target, batch.weight), generator)
-
-
-def augment(batch: Batch, generator: Generator) -> Batch:
-    """One random variant of each chip, same shapes; reproducible from the generator's state."""
-    batch = add_clouds(_geometry(batch, generator), generator)
-    return _no_data(Batch(_radiometry(batch.reflectance, generator), batch.target, batch.weight), generator)

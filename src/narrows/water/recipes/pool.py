@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Generator
+from torch import Generator, Tensor
 
 from narrows.water.recipes.augmentation import Batch
 from narrows.water.simulation import Chip, simulate_chip
 
-__all__ = ["FIRST_SEED", "SIDE", "Pool", "labels_of", "make_pool", "simulated"]
+__all__ = ["FIRST_SEED", "SIDE", "Pool", "as_batch", "labels_of", "make_pool", "simulated"]
 
 SIDE = 128
 FIRST_SEED = 100_000
@@ -47,6 +47,12 @@ def labels_of(chip: Chip) -> NDArray[np.uint8]:
     parts = np.stack((water * ~under, weight * chip.known, covered.astype(np.float32), ~doubtful * chip.known))
     labels: NDArray[np.uint8] = np.rint(255 * parts).astype(np.uint8)
     return labels
+
+
+def as_batch(reflectance: Tensor, labels: Tensor) -> Batch:
+    """Chips (n, 6, h, w) with their labels, uint8 (n, 4, h, w) as `labels_of` gives them."""
+    parts = labels.float() / 255
+    return Batch(reflectance, parts[:, 0::2].contiguous(), parts[:, 1::2].contiguous())
 
 
 Maker = Callable[[int], tuple[NDArray[np.float32], NDArray[np.uint8]]]
@@ -113,5 +119,4 @@ class Pool:
         """The chips of these numbers."""
         places = [divmod(each, _SHARD) for each in chosen]
         x = torch.from_numpy(np.stack([self.reflectance[k][i] for k, i in places]).astype(np.float32))
-        labels = torch.from_numpy(np.stack([self.labels[k][i] for k, i in places])).float() / 255
-        return Batch(x, labels[:, 0::2].contiguous(), labels[:, 1::2].contiguous())
+        return as_batch(x, torch.from_numpy(np.stack([self.labels[k][i] for k, i in places])))

@@ -74,7 +74,7 @@ def join(batches: Sequence[Batch]) -> Batch:
     )
 
 
-def as_batch(chips: Chips) -> Batch:
+def batch_of_chips(chips: Chips) -> Batch:
     """All chips as they are; what label and Fmask don't agree on, and what isn't clear, is unknown."""
     water, known, clear = (torch.from_numpy(x).float() for x in (chips.label, chips.known, ~chips.unclear))
     # Fmask's few clouds are too doubtful to teach what cloud looks like, and mustn't teach clear sky either.
@@ -135,8 +135,8 @@ def train(
         taught, checked = every.at_places(split["train"]), every.at_places(split["validation"])
         make_pool(pools / "skies", SKIES, Skies(taught))
         make_pool(pools / "skies-check", SKIES // CHECKED, Skies(checked))
-        mixture = Mixture(mixture.simulated, Pool.open(pools / "skies"), as_batch(taught))
-        checks |= {"chips": as_batch(checked), "chips under other skies": _all(Pool.open(pools / "skies-check"))}
+        mixture = Mixture(mixture.simulated, Pool.open(pools / "skies"), batch_of_chips(taught))
+        checks |= {"chips": batch_of_chips(checked), "chips under other skies": _all(Pool.open(pools / "skies-check"))}
     torch.manual_seed(settings.seed)
     model = NETWORKS[name]().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 
 from narrows.errors import InputError
 from narrows.water.recipes.augmentation import Batch, add_clouds, vary
-from narrows.water.recipes.pool import labels_of
+from narrows.water.recipes.pool import as_batch, labels_of
 from narrows.water.recipes.training import join, loss_of
 from narrows.water.simulation import simulate_chip
 from narrows.water.training.labels import batch_of, blanked, give_swir, lacks_swir
@@ -66,5 +66,4 @@ class Lessons:
 def _simulated(seed: int, side: int) -> Batch:
     chip = simulate_chip(side, side, seed)
     reflectance = np.where(chip.known, chip.reflectance, np.float32(np.nan)).astype(np.float32)
-    labels = torch.from_numpy(labels_of(chip))[None].float() / 255
-    return Batch(torch.from_numpy(reflectance)[None], labels[:, 0::2].contiguous(), labels[:, 1::2].contiguous())
+    return as_batch(torch.from_numpy(reflectance)[None], torch.from_numpy(labels_of(chip))[None])
