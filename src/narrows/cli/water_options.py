@@ -129,7 +129,8 @@ class Networks:
         from narrows.water.network import own_network
 
         model, weights, arguments, gives = self._said
-        if model is None or tells_hidden(model) or model.startswith("deepwatermap:"):
+        named = model is not None and ":" not in model and not model.lower().endswith(".pt2")
+        if model is None or named or tells_hidden(model) or model.startswith("deepwatermap:"):
             return choose_network(model, gives, hidden=hidden)
         own = read_model(model, weights, arguments)
         return own_network(own, Path(model).name, gives, without_swir=self._without_swir)

@@ -167,7 +167,7 @@ def choose_network(
         if kind != "deepwatermap" or not weights:
             raise InputError(
                 f"'{model}' is no water network; write water, water-small, the name of a file that narrows water train "
-                "wrote, or deepwatermap:weights.safetensors, or give a module"
+                "wrote, deepwatermap:weights.safetensors, or a module of your own (file.py:factory)"
             )
         return deepwatermap(weights)
     return own_network(model.eval(), type(model).__name__, gives, without_swir=without_swir)
