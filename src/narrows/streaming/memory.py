@@ -76,7 +76,8 @@ def _glibc() -> ctypes.CDLL | None:
 
 
 def map_large_blocks() -> None:
-    """Let each large block have pages of its own from now on, which go back when it is freed and leave no hole."""
+    """Let each large block that no hole of the heap could take have pages of its own from now on, which go back when it
+    is freed and leave no hole."""
     if (libc := _glibc()) is not None:
         libc.mallopt(_M_MMAP_THRESHOLD, _LARGE)
 
