@@ -5,15 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 import torch
+from rasterio.transform import from_origin
 from safetensors.torch import load_file
 
 from narrows.networks.water_net import water_small
 from narrows.water.recipes import pool as pools
 from narrows.water.recipes import training
 from narrows.water.recipes.augmentation import Batch
+from narrows.water.recipes.loss import loss_of
 from narrows.water.recipes.pool import Pool
-from narrows.water.recipes.training import Mixture, loss_of, main
+from narrows.water.recipes.training import Mixture, main
 from narrows.water.simulation import simulate_scene
 
 
@@ -74,3 +77,45 @@ def test_the_command_writes_weights_that_load(tmp_path: Path, monkeypatch: pytes
     model = water_small()
     model.load_state_dict(load_file(tmp_path / "out" / "water-small.safetensors"))
     assert (tmp_path / "out" / "pools" / "skies").exists() is real
+
+
+def drawn(folder: Path) -> Path:
+    """A list of one scene with its mask, a corner of it cloud."""
+    reflectance, water = simulate_scene(64, 64, 3, kind="lakes")
+    grid = {"driver": "GTiff", "height": 64, "width": 64, "transform": from_origin(0, 0, 30, 30), "crs": "EPSG:32633"}
+    with rasterio.open(folder / "lakes.tif", "w", count=6, dtype="float32", **grid) as file:
+        file.write(reflectance)
+        file.descriptions = ("blue", "green", "red", "nir", "swir1", "swir2")
+    mask = water.astype(np.uint8)
+    mask[:20, :20] = 3
+    with rasterio.open(folder / "lakes_mask.tif", "w", count=1, dtype="uint8", **grid) as file:
+        file.write(mask, 1)
+    (folder / "pairs.csv").write_text("scene,mask,scale\nlakes.tif,lakes_mask.tif,1\n")
+    return folder / "pairs.csv"
+
+
+def test_scenes_drawn_by_people_teach_in_a_second_stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "read_split", lambda: {"train": [0, 1, 2], "validation": [3, 4], "test": [5]})
+    monkeypatch.setattr(training, "SIDE", 48)
+    given = ["water-small", "--chips", str(chips(tmp_path / "chips.npz")), "--drawn", str(drawn(tmp_path))]
+    given += ["--pools", str(tmp_path / "pools"), "--steps", "2", "--second-steps", "3", "--threads", "1"]
+    main([*given, "--out", str(tmp_path / "both")])
+    report = json.loads((tmp_path / "both" / "water-small.json").read_text())
+    assert report["drawn"] == ["lakes"]
+    assert report["second"]["steps"] == 3
+    first = torch.load(tmp_path / "both" / "checkpoint.pt", weights_only=True)
+    second = torch.load(tmp_path / "both" / "second" / "checkpoint.pt", weights_only=True)
+    assert (first["done"]["step"], second["done"]["step"]) == (2, 3)
+    start = tmp_path / "both" / "water-small.safetensors"
+    main([*given, "--from", str(start), "--out", str(tmp_path / "second")])
+    assert not (tmp_path / "second" / "checkpoint.pt").exists()
+    before, after = load_file(start), load_file(tmp_path / "second" / "water-small.safetensors")
+    assert any(not torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_network_to_go_on_from_needs_scenes_to_go_on_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["water-small", "--from", "x.safetensors", "--out", str(tmp_path / "out")])
+    assert stopped.value.code == 2
+    assert "--drawn" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

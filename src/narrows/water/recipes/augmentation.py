@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-__all__ = ["Batch", "add_atmosphere", "add_clouds", "smooth_noise", "vary"]
+__all__ = ["Batch", "add_atmosphere", "add_clouds", "join", "smooth_noise", "vary"]
 
 # How strongly molecules and thin haze brighten each band at the top of the atmosphere, relative to blue.
 _PATH = torch.tensor([1.0, 0.62, 0.38, 0.16, 0.04, 0.02]).view(1, 6, 1, 1)
@@ -25,6 +26,15 @@ class Batch:
     reflectance: Tensor
     target: Tensor
     weight: Tensor
+
+
+def join(batches: Sequence[Batch]) -> Batch:
+    """Batches one after the other."""
+    return Batch(
+        torch.cat([b.reflectance for b in batches]),
+        torch.cat([b.target for b in batches]),
+        torch.cat([b.weight for b in batches]),
+    )
 
 
 def _uniform(n: int, low: float, high: float, g: Generator, *, channels: int = 1) -> Tensor:

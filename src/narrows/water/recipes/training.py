@@ -2,9 +2,12 @@
 
     python -m narrows.water.recipes.training water --chips hls306_6band.npz --out runs/water
     python -m narrows.water.recipes.training water-small --out runs/small     # on simulated chips alone
+    python -m narrows.water.recipes.training water --chips … --drawn choose.csv --out runs/water
 
 writes the chips that it simulates into `--pools` (kept for the next training), checkpoints while it runs (a second
-start continues), then `<name>.safetensors` and `<name>.json` with what it was made of.
+start continues), then `<name>.safetensors` and `<name>.json` with what it was made of. `--drawn` lists scenes with
+masks drawn by people, as `narrows water train` takes them: a second, shorter stage adds crops of these, whose clouds
+are real.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,56 +25,63 @@ from torch import Generator, Tensor, nn
 
 from narrows.networks.water_net import WaterNet, water, water_small
 from narrows.training.loop import LoopSettings, Step, fit
-from narrows.training.losses import adaptive_max_pool_loss, masked_cross_entropy
 from narrows.water.evaluation.confusion import Confusion
-from narrows.water.model_files import WaterModel, save_model_file
-from narrows.water.recipes.augmentation import Batch, vary
+from narrows.water.evaluation.pairs import Pair, find_pairs
+from narrows.water.model_files import WaterModel, read_model_file, save_model_file
+from narrows.water.recipes.augmentation import Batch, join, vary
 from narrows.water.recipes.chips import Chips, read_chips, read_split
-from narrows.water.recipes.pool import Pool, make_pool, simulated
+from narrows.water.recipes.loss import loss_of
+from narrows.water.recipes.pool import SIDE, Pool, make_pool, simulated
 from narrows.water.recipes.sharpness import fit_sharpness
 from narrows.water.recipes.skies import Skies
+from narrows.water.training.crops import varied_crops
+from narrows.water.training.division import whole
+from narrows.water.training.labelled import open_library
+from narrows.water.training.labels import blanked
+from narrows.water.training.windows import RandomWindows
 
-__all__ = ["NETWORKS", "Mixture", "loss_of", "score_pool", "train"]
+__all__ = ["NETWORKS", "Mixture", "score_pool", "train"]
 
 NETWORKS: dict[str, Callable[[], WaterNet]] = {"water": water, "water-small": water_small}
 SIMULATED, SKIES = 8_000, 2_000
 CHECKED_FROM, CHECKED = 50_000, 20
 """The first seed of those that check, and for how many chips that teach there is one."""
-HIDDEN_SHARE, HARD_SHARE = 0.5, 0.25
 SETTINGS = LoopSettings(steps=9_000, seed=306, validate_every=1_000, half=True)
+SECOND_STEPS = 3_000
+SECOND = {"rate": 6e-4, "warm": 100, "validate_every": 0}
+"""What of the settings is another in the stage with drawn scenes. Nothing of these scenes is left to choose an average
+by, so the last one is kept."""
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """What a batch is made of: chips as they are, chips under other skies, simulated ones; and how many of each."""
+    """What a batch is made of: chips as they are, chips under other skies, simulated ones; and how many of each.
+
+    With scenes drawn by people, crops of these take the places of a chip under another sky and two simulated ones.
+    """
 
     simulated: Pool
     skies: Pool | None = None
     chips: Batch | None = None
+    drawn: RandomWindows | None = None
     counts: tuple[int, int, int] = (3, 5, 8)
 
     def draw(self, generator: Generator) -> Batch:
         """One batch, varied; without chips, simulated ones take their place."""
         plain, skies, simulated = self.counts
+        parts = []
+        if self.drawn is not None:
+            skies, simulated = skies - 1, simulated - 2
+            parts.append(varied_crops(self.drawn, sum(self.counts) - plain - skies - simulated, generator))
         if self.chips is None or self.skies is None:
-            return vary(self.simulated.draw(sum(self.counts), generator), generator, strength=0.5)
-        chosen = torch.randint(len(self.chips.reflectance), (plain,), generator=generator)
-        chips = Batch(*(part[chosen] for part in (self.chips.reflectance, self.chips.target, self.chips.weight)))
-        parts = [
-            vary(chips, generator),
-            vary(self.skies.draw(skies, generator), generator, strength=0.5),
-            vary(self.simulated.draw(simulated, generator), generator, strength=0.5),
-        ]
-        return join(parts)
-
-
-def join(batches: Sequence[Batch]) -> Batch:
-    """Batches one after the other."""
-    return Batch(
-        torch.cat([b.reflectance for b in batches]),
-        torch.cat([b.target for b in batches]),
-        torch.cat([b.weight for b in batches]),
-    )
+            simulated += plain + skies
+        else:
+            chosen = torch.randint(len(self.chips.reflectance), (plain,), generator=generator)
+            chips = Batch(*(part[chosen] for part in (self.chips.reflectance, self.chips.target, self.chips.weight)))
+            parts.append(vary(chips, generator))
+            parts.append(vary(self.skies.draw(skies, generator), generator, strength=0.5))
+        parts.append(vary(self.simulated.draw(simulated, generator), generator, strength=0.5))
+        return blanked(join(parts))
 
 
 def batch_of_chips(chips: Chips) -> Batch:
@@ -83,15 +93,6 @@ def batch_of_chips(chips: Chips) -> Batch:
         torch.stack((water, torch.zeros_like(water)), 1),
         torch.stack((known, clear), 1),
     )
-
-
-def loss_of(logits: Tensor, batch: Batch, hard: float = HARD_SHARE) -> Tensor:
-    """Cross-entropy of water, half that of hidden, and `hard` of the adaptive max-pool loss of water."""
-    logits = logits.float()
-    water = (logits[:, :1], batch.target[:, :1], batch.weight[:, :1])
-    hidden = (logits[:, 1:], batch.target[:, 1:], batch.weight[:, 1:])
-    loss = masked_cross_entropy(*water) + HIDDEN_SHARE * masked_cross_entropy(*hidden)
-    return loss + hard * adaptive_max_pool_loss(*water) if hard else loss
 
 
 def predict_logits(model: nn.Module, batch: Batch, size: int = 16) -> Tensor:
@@ -117,6 +118,9 @@ def train(
     chips: Path | None,
     settings: LoopSettings = SETTINGS,
     *,
+    drawn: Sequence[Pair] = (),
+    second_steps: int = SECOND_STEPS,
+    start: Path | None = None,
     workers: int = 1,
 ) -> dict[str, Any]:
     """Train a network of `NETWORKS` and write weights and report into `out`; returns the report.
@@ -124,6 +128,11 @@ def train(
     Args:
         pools: folder of simulated chips, made where they are missing.
         chips: the 306 chips; without them on simulated chips alone.
+        drawn: scenes with masks drawn by people: a second stage of `second_steps` adds crops of these.
+        start: a model file that takes the place of the first stage.
+
+    Raises:
+        InputError: the chips, a scene, a mask or the model file can't be used.
     """
     make_pool(pools / "simulated", SIMULATED, simulated, workers=workers)
     checking = partial(simulated, first=CHECKED_FROM)
@@ -153,7 +162,14 @@ def train(
     def report(step: Step) -> None:
         print(f"step {step.step} loss {step.loss:.4f} {step.seconds:.0f} s", flush=True)
 
-    fit(model, loss, out, settings, validate=validate, report=report)
+    if start is None:
+        fit(model, loss, out, settings, validate=validate, report=report)
+    else:
+        model.load_state_dict(read_model_file(str(start)).module.state_dict())
+    if drawn:
+        with open_library(drawn) as library:
+            mixture = replace(mixture, drawn=RandomWindows(library, whole(library.scenes), SIDE))
+            fit(model, loss, out / "second", replace(settings, steps=second_steps, **SECOND), report=report)
     # How sure to be of water real chips say where there are some: simulated shores are sharper, and under clouds water
     # is taught, not seen.
     cloudy = join([batch for of, batch in checks.items() if of != "chips"])
@@ -163,6 +179,8 @@ def train(
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "settings": asdict(settings),
         "chips": chips is not None,
+        "drawn": sorted({pair.name for pair in drawn}),
+        "second": {**SECOND, "steps": second_steps} if drawn else None,
         "sharpness": sharpness,
         "validation": {of: score_pool(model, batch) for of, batch in checks.items()},
         "torch": torch.__version__,
@@ -179,6 +197,11 @@ def _all(pool: Pool) -> Batch:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Train a water network of the package again.")
     parser.add_argument("name", choices=list(NETWORKS))
+    parser.add_argument(
+        "--drawn", type=Path, help="list of scenes with masks drawn by people, .csv, for a second stage"
+    )
+    parser.add_argument("--second-steps", type=int, default=SECOND_STEPS, help="of that stage")
+    parser.add_argument("--from", type=Path, dest="start", help="model file instead of the first stage")
     parser.add_argument("--chips", type=Path, help="hls306_6band.npz; without it simulated chips teach alone")
     parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and the result")
     parser.add_argument("--pools", type=Path, help="folder for simulated chips; OUT/pools where left out")
@@ -186,10 +209,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=SETTINGS.seed)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args(arguments)
+    if options.start and not options.drawn:
+        parser.error("--from takes the place of the first stage; give --drawn for the second")
     torch.set_num_threads(options.threads)
     settings = LoopSettings(**{**asdict(SETTINGS), "steps": options.steps, "seed": options.seed})
     pools = options.pools or options.out / "pools"
-    print(json.dumps(train(options.name, options.out, pools, options.chips, settings, workers=options.threads)))
+    described = train(
+        options.name,
+        options.out,
+        pools,
+        options.chips,
+        settings,
+        drawn=find_pairs(str(options.drawn), None, {}) if options.drawn else (),
+        second_steps=options.second_steps,
+        start=options.start,
+        workers=options.threads,
+    )
+    print(json.dumps(described))
 
 
 if __name__ == "__main__":

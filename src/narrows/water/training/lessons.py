@@ -9,11 +9,12 @@ import torch
 from torch import Generator, Tensor, nn
 
 from narrows.errors import InputError
-from narrows.water.recipes.augmentation import Batch, add_clouds, vary
+from narrows.water.recipes.augmentation import Batch, join, vary
+from narrows.water.recipes.loss import loss_of
 from narrows.water.recipes.pool import as_batch, labels_of
-from narrows.water.recipes.training import join, loss_of
 from narrows.water.simulation import simulate_chip
-from narrows.water.training.labels import batch_of, blanked, give_swir, lacks_swir
+from narrows.water.training.crops import varied_crops
+from narrows.water.training.labels import blanked
 from narrows.water.training.windows import RandomWindows
 
 __all__ = ["Lessons"]
@@ -38,9 +39,7 @@ class Lessons:
 
     def batch(self, generator: Generator) -> Batch:
         """The next batch; reproducible from the generator's state."""
-        real = batch_of(*self.windows.draw(self.real, generator))
-        lacking = lacks_swir(real)
-        parts = [give_swir(vary(add_clouds(real, generator), generator), lacking)]
+        parts = [varied_crops(self.windows, self.real, generator)]
         if self.simulated:
             seeds = torch.randint(_SEEDS, (self.simulated,), generator=generator).tolist()
             parts.append(vary(join([_simulated(seed, self.side) for seed in seeds]), generator, strength=0.5))
