@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import rasterio
 import torch
 from rasterio.transform import from_origin
 from safetensors.torch import load_file
+from scipy import ndimage
 
 from narrows.networks.water_net import water_small
 from narrows.water.recipes import pool as pools
@@ -26,6 +28,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "SIDE", 48)
     monkeypatch.setattr(training, "SIMULATED", 8)
     monkeypatch.setattr(training, "SKIES", 8)
+    monkeypatch.setattr(training, "FLOODED", 6)
     monkeypatch.setattr(training, "CHECKED", 2)
 
 
@@ -63,6 +66,18 @@ def test_a_batch_mixes_the_kinds_or_is_simulated_alone() -> None:
     alone = Mixture(pool(0.3)).draw(torch.Generator().manual_seed(0))
     assert alone.reflectance.shape == (16, 6, 48, 48)
     assert (alone.reflectance[:, :4].flatten(1).median(1).values > 0.1).float().mean() > 0.8
+
+
+def test_floods_and_small_waters_hold_more_water_of_few_pixels_than_other_chips(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pools, "SIDE", 96)
+
+    def small_water(make: Callable[[int], tuple[np.ndarray, np.ndarray]]) -> int:
+        wet = [make(number)[1][0] > 127 for number in range(24)]
+        return sum(int((each & ~ndimage.binary_opening(each, np.ones((3, 3)))).sum()) for each in wet)
+
+    assert small_water(pools.flooded_and_small) > 1.2 * small_water(pools.simulated)
 
 
 @pytest.mark.parametrize("real", [True, False])
