@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,30 @@ def network_of(model: str, *, hidden: bool = False) -> WaterNetwork:
 def networks_of(model: str) -> list[Method]:
     """The network as it is, and hiding clouds by its own opinion."""
     return [NetworkMethod(network_of(model, hidden=hidden)) for hidden in (False, True)]
+
+
+@dataclass(frozen=True)
+class WithoutSwir:
+    """A network shown the scene of a sensor without shortwave infrared."""
+
+    method: NetworkMethod
+
+    @property
+    def name(self) -> str:
+        return f"{self.method.name}, without shortwave infrared"
+
+    @property
+    def quick(self) -> bool:
+        return self.method.quick
+
+    @property
+    def needs_swir(self) -> bool:
+        return False
+
+    def map(self, view: View) -> Answer:
+        reflectance = view.reflectance.copy()
+        reflectance[4:] = np.where(view.observed | view.filled, 1, 0)
+        return self.method.map(replace(view, reflectance=reflectance, lacks=("swir1", "swir2")))
 
 
 def methods_of(chosen: argparse.Namespace) -> tuple[list[Method], list[Missing]]:

@@ -24,11 +24,11 @@ import numpy as np
 from common import save, table
 from numpy.typing import NDArray
 from scenes import SCENES, cloudy_chip, days
-from water_methods import DATA, ROOT, add_options, methods_of, view_of
+from water_methods import DATA, ROOT, WithoutSwir, add_options, methods_of, network_of, view_of
 
 from narrows.water.evaluation.confusion import Confusion
 from narrows.water.evaluation.evaluating import Evaluation
-from narrows.water.evaluation.methods import Answer, Method, rules
+from narrows.water.evaluation.methods import Answer, Method, NetworkMethod, rules
 from narrows.water.evaluation.plots import save_plots
 from narrows.water.evaluation.scoring import Scores, score
 from narrows.water.evaluation.truth import CLOUD, LAND, SHADOW, WATER
@@ -130,6 +130,7 @@ def main() -> int:
     add_options(parser)
     chosen = parser.parse_args()
     methods, missing = methods_of(chosen)
+    methods.insert(2, WithoutSwir(NetworkMethod(network_of(chosen.model))))
     rows, by_scene = [], []
     windows: dict[str, dict[str, Any]] = {}
     for split in chosen.split.split(","):
