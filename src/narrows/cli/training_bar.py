@@ -35,17 +35,22 @@ def training_bar(steps: int, *, shown: bool) -> Iterator[Callable[[Step], None] 
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task("", total=steps, said="", visible=False)
 
+            validated = ""
+
             def move(step: Step) -> None:
-                progress.update(task, completed=step.step, said=_figures(step), visible=True)
+                nonlocal validated
+                validated = _validated(step) or validated
+                progress.update(task, completed=step.step, said=f"loss {step.loss:.4f}{validated}", visible=True)
 
             yield move
 
 
 def _say(step: Step) -> None:
-    say(f"step {step.step:,}: {_figures(step)}, {step.seconds:,.0f} s")
+    if step.noted:
+        say(f"step {step.step:,}: loss {step.loss:.4f}{_validated(step)}, {step.seconds:,.0f} s")
 
 
-def _figures(step: Step) -> str:
+def _validated(step: Step) -> str:
     if step.score is None:
-        return f"loss {step.loss:.4f}"
-    return f"loss {step.loss:.4f}, validation F1 {step.score:.3f}{', the best so far' if step.best else ''}"
+        return ""
+    return f", validation F1 {step.score:.3f}{', the best so far' if step.best else ''}"

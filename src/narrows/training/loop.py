@@ -59,7 +59,8 @@ class Step:
 
     Attributes:
         step: steps done. loss: moving average. seconds: of training so far, earlier runs included. score: of the
-            averaged weights, where this step was validated. best: whether it is the best so far.
+            averaged weights, where this step was validated. best: whether it is the best so far. noted: whether a
+            checkpoint was saved or the weights validated at this step, so that it belongs into a log.
     """
 
     step: int
@@ -67,6 +68,7 @@ class Step:
     seconds: float
     score: float | None = None
     best: bool = False
+    noted: bool = True
 
 
 @dataclass
@@ -95,7 +97,7 @@ def fit(
     Args:
         loss: from the network in training mode and a generator, of which it draws its batch, to a scalar.
         validate: from the averaged network in eval mode to its score; higher is better.
-        report: called at each checkpoint, each validation and the last step.
+        report: called after each step.
     """
     folder.mkdir(parents=True, exist_ok=True)
     average = AveragedModel(model, multi_avg_fn=_average(settings.average), use_buffers=True)
@@ -141,8 +143,8 @@ def fit(
             state |= {"done": vars(done), "best": best}
             torch.save(state, place.with_suffix(".part"))
             place.with_suffix(".part").replace(place)
-        if report and (saves or score is not None):
-            report(Step(done.step, done.loss, done.seconds, score, better))
+        if report:
+            report(Step(done.step, done.loss, done.seconds, score, better, noted=saves or score is not None))
     model.load_state_dict(best if best is not None else average.module.state_dict())
     return model.eval()
 

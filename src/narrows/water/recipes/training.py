@@ -163,7 +163,8 @@ def train(
         return sum(each["water"] for each in scores.values()) / len(scores)
 
     def report(step: Step) -> None:
-        print(f"step {step.step} loss {step.loss:.4f} {step.seconds:.0f} s", flush=True)
+        if step.noted:
+            print(f"step {step.step} loss {step.loss:.4f} {step.seconds:.0f} s", flush=True)
 
     if start is None:
         fit(model, loss, out, settings, validate=validate, report=report)

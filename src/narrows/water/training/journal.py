@@ -18,7 +18,7 @@ __all__ = ["Journal"]
 
 
 class Journal:
-    """What `fit` asks and tells: the F1 on `windows` (see `fixed_windows`), and a line of the log for each `Step`."""
+    """What `fit` asks and tells: the F1 on `windows` (see `fixed_windows`), and a line of the log for noted steps."""
 
     def __init__(
         self,
@@ -36,16 +36,17 @@ class Journal:
         return self._found.f1 or 0.0
 
     def write(self, step: Step) -> None:
-        """Add a line to the log."""
-        scored = step.score is not None
-        self._run.add(
-            {
-                "step": step.step,
-                "loss": step.loss,
-                "validation_f1": step.score,
-                "validation_iou": self._found.iou or 0.0 if scored else None,
-                "seconds": step.seconds,
-            }
-        )
+        """Pass the step on, and add it to the log where it is noted."""
+        if step.noted:
+            scored = step.score is not None
+            self._run.add(
+                {
+                    "step": step.step,
+                    "loss": step.loss,
+                    "validation_f1": step.score,
+                    "validation_iou": self._found.iou or 0.0 if scored else None,
+                    "seconds": step.seconds,
+                }
+            )
         if self._report is not None:
             self._report(step)
