@@ -15,6 +15,7 @@ from narrows.rowgraph.capture import capture
 from narrows.rowgraph.graph import RowGraph
 from narrows.streaming import capturing
 from narrows.streaming.capturing import captured, exported
+from narrows.water import weights
 from narrows.water.adapters import WaterAndHidden, WaterOnly
 from narrows.water.network import default_network, with_hidden
 from narrows.water.recorded_calls import path_for, record
@@ -77,3 +78,12 @@ def test_a_network_that_is_changed_after_loading_is_exported(exports: list[nn.Mo
     network.module.network.stride = 16  # pads to 16 now
     assert captured(network.module, SHAPES, torch.float32) == graph_of_export(network.module)
     assert exports
+
+
+def test_adapters_give_what_the_networks_give() -> None:
+    network = weights.load("water-small")
+    reflectance = torch.rand(1, 6, 40, 50)
+    with torch.no_grad():
+        both = network(reflectance)
+        assert torch.equal(WaterOnly(network)(reflectance), both[0])
+        assert torch.equal(WaterAndHidden(network)(reflectance), torch.cat(both, dim=1))
