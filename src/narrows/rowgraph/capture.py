@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch.export import ExportedProgram
 from torch.export.graph_signature import InputKind
-from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from torch.utils import _pytree as pytree
 
 import narrows.rowgraph.operators  # noqa: F401  (registers every family)
@@ -23,11 +22,12 @@ from narrows.rowgraph.composites import taken_apart
 from narrows.rowgraph.fold import Fold, find_folds, folded_constants
 from narrows.rowgraph.graph import Node, RowGraph
 from narrows.rowgraph.positions import Positions
+from narrows.rowgraph.program import Program
 from narrows.rowgraph.provenance import lines_of_helpers, module_path, source_line
 from narrows.rowgraph.registry import Call, Operator, Refusal, Value, lookup, macs_of
 from narrows.rowgraph.rows import Axis
 
-__all__ = ["capture", "export_at"]
+__all__ = ["capture", "export_at", "taken_apart_program"]
 
 _RANDOM = (
     "it draws random numbers, which a streamed run can't draw as the full frame would; switch it off "
@@ -60,18 +60,47 @@ def export_at(model: torch.nn.Module, args: Sequence[Any], kwargs: Mapping[str, 
         raise CaptureError(f"the network can't be captured at this size: {reason}") from error
 
 
-def capture(program: ExportedProgram, *, fold: bool = True) -> RowGraph:
+def taken_apart_program(program: ExportedProgram) -> Program:
+    """The calls of an exported network, composite operators taken apart.
+
+    Raises:
+        CaptureError: the network takes something that is not a tensor.
+    """
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = taken_apart(program.run_decompositions({}))
+    tensors: dict[str, torch.Tensor] = {}
+    images = []
+    for spec in program.graph_signature.input_specs:
+        name = spec.arg.name
+        if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR):
+            held = program.state_dict if spec.target in program.state_dict else program.constants
+            tensors[name] = held[str(spec.target)]
+        elif spec.kind is InputKind.USER_INPUT:
+            images.append(name)
+        else:
+            raise CaptureError(f"the network takes something that is not a tensor: {name}")
+    outputs = len(program.graph_signature.user_outputs)
+    calls = program.call_spec
+    return Program(program.graph, tensors, tuple(images), outputs, calls.out_spec, calls.in_spec)
+
+
+def capture(program: ExportedProgram | Program, *, fold: bool = True) -> RowGraph:
     """The row graph of an exported network; without `fold`, batch norm and ReLU stay operators of their own.
 
     Inputs of three and more dimensions have rows in the last dimension but one; others are values without rows.
     An operator that is not in the registry stays in the graph, marked as unsupported; nothing is refused here.
     """
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        program = taken_apart(program.run_decompositions({}))
+    if isinstance(program, ExportedProgram):
+        program = taken_apart_program(program)
     try:
         return _Builder(program, fold).build()
-    except GuardOnDataDependentSymNode as error:
+    except Exception as error:
+        # Imported late: it brings half a second of other modules along, which only an export needs.
+        from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+
+        if not isinstance(error, GuardOnDataDependentSymNode):
+            raise
         raise CaptureError(
             "the size of some value depends on what the image (or a mask) holds; "
             "pick by a table of places instead of a mask"
@@ -79,7 +108,7 @@ def capture(program: ExportedProgram, *, fold: bool = True) -> RowGraph:
 
 
 class _Builder:
-    def __init__(self, program: ExportedProgram, fold: bool):
+    def __init__(self, program: Program, fold: bool):
         self.program = program
         self.nodes: list[Node] = []
         self.constants: dict[int, torch.Tensor] = {}
@@ -90,11 +119,10 @@ class _Builder:
         self.folded_away = {name: fold for fold in self.folds.values() for name in fold.absorbed}
 
     def build(self) -> RowGraph:
-        kinds = {spec.arg.name: spec for spec in self.program.graph_signature.input_specs}
         outputs: tuple[Any, ...] = ()
         for fx in self.program.graph.nodes:
             if fx.op == "placeholder":
-                self._placeholder(fx, kinds[fx.name])
+                self._placeholder(fx)
             elif fx.op == "call_function":
                 self._call(fx)
             elif fx.op == "get_attr":
@@ -102,39 +130,29 @@ class _Builder:
             elif fx.op == "output":
                 outputs = tuple(fx.args[0])
         picked = []
-        for fx in outputs[len(outputs) - self._user_outputs() :]:
+        for fx in outputs[len(outputs) - self.program.outputs :]:
             value = self.values[fx.name] if isinstance(fx, torch.fx.Node) else None
             if not isinstance(value, Value):
                 raise CaptureError("the network returns something that is not a tensor")
             picked.append(value.node)
         return self._prune(picked)
 
-    def _user_outputs(self) -> int:
-        return len(self.program.graph_signature.user_outputs)
-
-    def _placeholder(self, fx: torch.fx.Node, spec: Any) -> None:
-        if spec.kind in (InputKind.PARAMETER, InputKind.BUFFER, InputKind.CONSTANT_TENSOR):
-            tensor = self._constant(spec)
+    def _placeholder(self, fx: torch.fx.Node) -> None:
+        if fx.name in self.program.tensors:
+            tensor = self.program.tensors[fx.name]
             value = self._append(fx.name, Operator("constant", (), None, None), tensor.shape, tensor.dtype)
             self.constants[value.node] = tensor.detach()
             self.values[fx.name] = value
-        elif spec.kind is InputKind.USER_INPUT:
-            fake = fx.meta.get("val")
-            if not isinstance(fake, torch.Tensor):
-                self.values[fx.name] = fake
-                return
-            rows = Axis(fake.dim() - 2, fake.shape[-2]) if fake.dim() >= 3 else None
-            columns = Axis(fake.dim() - 1, fake.shape[-1]) if rows else None
-            value = self._append(fx.name, Operator("input", (), None, rows, columns=columns), fake.shape, fake.dtype)
-            self.inputs.append(value.node)
-            self.values[fx.name] = value
-        else:
-            raise CaptureError(f"the network takes something that is not a tensor: {fx.name}")
-
-    def _constant(self, spec: Any) -> torch.Tensor:
-        if spec.target in self.program.state_dict:
-            return self.program.state_dict[spec.target]
-        return self.program.constants[spec.target]
+            return
+        fake = fx.meta.get("val")
+        if not isinstance(fake, torch.Tensor):
+            self.values[fx.name] = fake
+            return
+        rows = Axis(fake.dim() - 2, fake.shape[-2]) if fake.dim() >= 3 else None
+        columns = Axis(fake.dim() - 1, fake.shape[-1]) if rows else None
+        value = self._append(fx.name, Operator("input", (), None, rows, columns=columns), fake.shape, fake.dtype)
+        self.inputs.append(value.node)
+        self.values[fx.name] = value
 
     def _call(self, fx: torch.fx.Node) -> None:
         target = str(fx.target)
@@ -362,8 +380,8 @@ class _Builder:
             outputs=tuple(place[i] for i in outputs),
             constants=constants,
             constant_bytes=sum(storages.values()),
-            structure=self.program.call_spec.out_spec,
-            input_structure=self.program.call_spec.in_spec,
+            structure=self.program.structure,
+            input_structure=self.program.input_structure,
         )
 
 

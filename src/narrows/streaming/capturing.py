@@ -16,6 +16,8 @@ from torch.export.graph_signature import InputKind
 from narrows.errors import CaptureError, InputError
 from narrows.rowgraph.capture import capture, export_at
 from narrows.rowgraph.graph import RowGraph
+from narrows.rowgraph.program import Program
+from narrows.rowgraph.recording import Recording
 
 __all__ = [
     "Model",
@@ -28,6 +30,7 @@ __all__ = [
     "image_inputs",
     "load_program",
     "loaded",
+    "use_recording",
 ]
 
 Model = torch.nn.Module | ExportedProgram | str | os.PathLike[str]
@@ -36,6 +39,7 @@ Shapes = Sequence[Shape] | Mapping[str, Shape]
 Dtypes = torch.dtype | Sequence[torch.dtype] | Mapping[str, torch.dtype]
 _COMPARED_APART = ("_parameters", "_buffers", "_modules")
 _cache: weakref.WeakKeyDictionary[Any, dict[Any, RowGraph]] = weakref.WeakKeyDictionary()
+_recordings: weakref.WeakKeyDictionary[torch.nn.Module, tuple[Any, Recording]] = weakref.WeakKeyDictionary()
 
 
 def load_program(path: str | os.PathLike[str]) -> ExportedProgram:
@@ -137,8 +141,26 @@ def captured(
     if key not in known:
         for stale in [other for other in known if other[0] != content or other[1] == fold]:
             del known[stale]
-        known[key] = capture(exported(model, shapes, dtypes), fold=fold)
+        program = _recorded(model, content, shapes, dtypes) or exported(model, shapes, dtypes)
+        known[key] = capture(program, fold=fold)
     return known[key]
+
+
+def use_recording(model: torch.nn.Module, recording: Recording) -> None:
+    """Let `captured` take the calls of `model`, as it is now, from `recording` at sizes that it serves, instead of
+    exporting it. A network that is changed afterwards is exported."""
+    _recordings[model] = _content(model), recording
+
+
+def _recorded(model: torch.nn.Module | ExportedProgram, content: Any, shapes: Shapes, dtypes: Dtypes) -> Program | None:
+    if not isinstance(model, torch.nn.Module) or content is None or isinstance(shapes, Mapping):
+        return None
+    known, recording = _recordings.get(model, (None, None))
+    state = model.state_dict()
+    if recording is None or known != content or not recording.serves(state, shapes):
+        return None
+    ((_, shape, dtype),) = _named(shapes, dtypes)
+    return recording.program(state, shape, dtype)
 
 
 def _named(shapes: Shapes, dtypes: Dtypes) -> list[tuple[Any, Shape, torch.dtype]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import torch
 from torch import Tensor, nn
 
@@ -21,11 +23,12 @@ class WaterOnly(nn.Module):
 
 
 class WaterAndHidden(nn.Module):
-    """Both outputs of `network` as channels, (N, 2, H, W)."""
+    """Both outputs of `network` as channels, (N, 2, H, W): its logits, which lie together, made probabilities."""
 
     def __init__(self, network: nn.Module):
         super().__init__()
         self.network = network
 
     def forward(self, reflectance: Tensor) -> Tensor:
-        return torch.cat(self.network(reflectance), dim=1)
+        logits: Tensor = cast(Any, self.network).logits(reflectance)
+        return torch.sigmoid(logits)

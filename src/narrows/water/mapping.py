@@ -7,6 +7,7 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -112,8 +113,13 @@ class MapWindow:
 
     def pixel_areas(self, start: int, stop: int) -> NDArray[np.float64]:
         """Square metres of a pixel in each of the map's rows [start, stop); NaN where nothing tells."""
-        areas = self.scene.pixel_areas(start + self.inner.top, stop + self.inner.top)
-        return np.full(stop - start, np.nan) if areas is None else areas
+        return self._row_areas[start:stop]
+
+    @cached_property
+    def _row_areas(self) -> NDArray[np.float64]:
+        """Of all rows at once: each call sets a change of coordinates up anew, which takes longer than the rows do."""
+        areas = self.scene.pixel_areas(self.inner.top, self.inner.top + self.inner.height)
+        return np.full(self.inner.height, np.nan) if areas is None else areas
 
 
 def find_window(scene: Scene, network: WaterNetwork, aoi: str | None) -> MapWindow:

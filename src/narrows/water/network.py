@@ -197,16 +197,17 @@ def trained_network(path: str | Path, *, hidden: bool = False) -> WaterNetwork:
 
 def with_hidden(name: str, module: torch.nn.Module, *, hidden: bool) -> WaterNetwork:
     """A network of (water, hidden) such as `narrows.networks.water_net.WaterNet`; `hidden` as for `default_network`."""
+    from narrows.networks.water_net import WaterNet
     from narrows.water.adapters import WaterAndHidden, WaterOnly
+    from narrows.water.recorded_calls import use_recorded_calls
 
     adapter = WaterAndHidden(module) if hidden else WaterOnly(module)
-    from narrows.networks.water_net import WaterNet
-
+    use_recorded_calls(adapter.eval())
     stride = module.stride
     assert isinstance(stride, int)
     return WaterNetwork(
         name,
-        adapter.eval(),
+        adapter,
         "probability",
         digest_of(module),
         tells_hidden=hidden,

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 
 from narrows.rowgraph.cutting import cut
 from narrows.rowgraph.graph import Strip
+from narrows.rowgraph.pixels import folded, unfolded
 from narrows.rowgraph.registry import Call, Operator, Refusal, Value, operator
 from narrows.rowgraph.rows import Axis, Blocks, RowNeed, Same, Whole
 
@@ -246,7 +247,7 @@ def pixel_shuffle(call: Call) -> Operator:
     _needs_image_rows(value, "pixel_shuffle")
 
     def compute(strip: Strip) -> torch.Tensor:
-        result = F.pixel_shuffle(strip.inputs[0], factor)
+        result = unfolded(strip.inputs[0], factor)
         begin = strip.start - strip.starts[0] * factor
         return result.narrow(-2, begin, strip.stop - strip.start)
 
@@ -271,7 +272,7 @@ def pixel_unshuffle(call: Call) -> Operator:
     return Operator(
         "pixel_unshuffle",
         (value,),
-        lambda strip: F.pixel_unshuffle(strip.inputs[0], factor),
+        lambda strip: folded(strip.inputs[0], factor),
         Axis(rank - 2, call.shape[-2]),
         needs=(Blocks(value.axis.count, factor, 1),),
         columns=Axis(rank - 1, call.shape[-1]),
