@@ -19,7 +19,7 @@ from narrows.water.recipes.augmentation import Batch
 from narrows.water.recipes.loss import loss_of
 from narrows.water.recipes.pool import Pool
 from narrows.water.recipes.training import Mixture, main
-from narrows.water.simulation import simulate_scene
+from narrows.water.simulation import Chip, simulate_chip, simulate_scene
 
 
 @pytest.fixture(autouse=True)
@@ -28,7 +28,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "SIDE", 48)
     monkeypatch.setattr(training, "SIMULATED", 8)
     monkeypatch.setattr(training, "SKIES", 8)
-    monkeypatch.setattr(training, "FLOODED", 6)
+    monkeypatch.setattr(training, "DIFFICULT", 6)
     monkeypatch.setattr(training, "CHECKED", 2)
 
 
@@ -68,16 +68,22 @@ def test_a_batch_mixes_the_kinds_or_is_simulated_alone() -> None:
     assert (alone.reflectance[:, :4].flatten(1).median(1).values > 0.1).float().mean() > 0.8
 
 
-def test_floods_and_small_waters_hold_more_water_of_few_pixels_than_other_chips(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_difficult_chips_hold_more_small_waters_and_more_shaded_ground(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "SIDE", 96)
+    chips: list[Chip] = []
+    monkeypatch.setattr(
+        pools, "simulate_chip", lambda *args, **how: chips.append(simulate_chip(*args, **how)) or chips[-1]
+    )
 
-    def small_water(make: Callable[[int], tuple[np.ndarray, np.ndarray]]) -> int:
+    def small_water_and_shade(make: Callable[[int], tuple[np.ndarray, np.ndarray]]) -> tuple[int, float]:
+        chips.clear()
         wet = [make(number)[1][0] > 127 for number in range(24)]
-        return sum(int((each & ~ndimage.binary_opening(each, np.ones((3, 3)))).sum()) for each in wet)
+        small = sum(int((each & ~ndimage.binary_opening(each, np.ones((3, 3)))).sum()) for each in wet)
+        return small, float(np.mean([(chip.shade < 0.2).mean() for chip in chips]))
 
-    assert small_water(pools.flooded_and_small) > 1.2 * small_water(pools.simulated)
+    (small, shade), (usual_small, usual_shade) = map(small_water_and_shade, (pools.difficult, pools.simulated))
+    assert small > 1.1 * usual_small
+    assert shade > 3 * usual_shade
 
 
 @pytest.mark.parametrize("real", [True, False])

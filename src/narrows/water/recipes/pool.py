@@ -16,13 +16,13 @@ from torch import Generator, Tensor
 from narrows.water.recipes.augmentation import Batch
 from narrows.water.simulation import Chip, simulate_chip
 
-__all__ = ["FIRST_SEED", "SIDE", "Pool", "as_batch", "flooded_and_small", "labels_of", "make_pool", "simulated"]
+__all__ = ["FIRST_SEED", "SIDE", "Pool", "as_batch", "difficult", "labels_of", "make_pool", "simulated"]
 
 SIDE = 128
 FIRST_SEED = 100_000
 _SHARD = 250
-_FLOODED_AND_SMALL = ("flood", "wetland", "flood", "farmland", "mine", "savanna")
-_FLOODED_FROM = 300_000
+_DIFFICULT = ("flood", "mountains", "wetland", "flood", "farmland", "mountains", "mine", "savanna")
+_DIFFICULT_FROM = 300_000
 # A pixel counts as water from half; around that no label is sure.
 _RAMP = 4.0
 # Where cloud or shadow takes more than this share of the light the ground can't be told; below the lower one it can.
@@ -66,10 +66,9 @@ def simulated(number: int, *, first: int = FIRST_SEED, split: str = "train") -> 
     return chip.reflectance, labels_of(chip)
 
 
-def flooded_and_small(number: int) -> tuple[Any, Any]:
-    """As `simulated`, of the kinds of scenes with flooded fields, ponds and channels of few pixels, in turn."""
-    kind = _FLOODED_AND_SMALL[number % len(_FLOODED_AND_SMALL)]
-    chip = simulate_chip(SIDE, SIDE, _FLOODED_FROM + number, kind=kind)
+def difficult(number: int) -> tuple[Any, Any]:
+    """As `simulated`, of the kinds of scenes with flooded fields, waters of few pixels and shaded slopes, in turn."""
+    chip = simulate_chip(SIDE, SIDE, _DIFFICULT_FROM + number, kind=_DIFFICULT[number % len(_DIFFICULT)])
     return chip.reflectance, labels_of(chip)
 
 

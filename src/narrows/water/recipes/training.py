@@ -7,7 +7,7 @@
 writes the chips that it simulates into `--pools` (kept for the next training), checkpoints while it runs (a second
 start continues), then `<name>.safetensors` and `<name>.json` with what it was made of. `--drawn` lists scenes with
 masks drawn by people, as `narrows water train` takes them: a second, shorter stage adds crops of these, whose clouds
-are real, and more simulated floods and small waters.
+are real, and more simulated floods, small waters and shaded slopes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from narrows.water.model_files import WaterModel, read_model_file, save_model_fi
 from narrows.water.recipes.augmentation import Batch, join, vary
 from narrows.water.recipes.chips import Chips, read_chips, read_split
 from narrows.water.recipes.loss import loss_of
-from narrows.water.recipes.pool import SIDE, Pool, flooded_and_small, make_pool, simulated
+from narrows.water.recipes.pool import SIDE, Pool, difficult, make_pool, simulated
 from narrows.water.recipes.sharpness import fit_sharpness
 from narrows.water.recipes.skies import Skies
 from narrows.water.training.crops import varied_crops
@@ -43,7 +43,7 @@ from narrows.water.training.windows import RandomWindows
 __all__ = ["NETWORKS", "Mixture", "score_pool", "train"]
 
 NETWORKS: dict[str, Callable[[], WaterNet]] = {"water": water, "water-small": water_small}
-SIMULATED, SKIES, FLOODED = 8_000, 2_000, 3_000
+SIMULATED, SKIES, DIFFICULT = 8_000, 2_000, 3_000
 CHECKED_FROM, CHECKED = 50_000, 20
 """The first seed of those that check, and for how many chips that teach there is one."""
 SETTINGS = LoopSettings(steps=9_000, seed=306, validate_every=1_000, half=True)
@@ -57,25 +57,25 @@ by, so the last one is kept."""
 class Mixture:
     """What a batch is made of, and how many of each: chips as they are, chips under other skies, simulated ones.
 
-    In the second stage crops of scenes drawn by people, and simulated chips with flooded fields and small waters, take
-    the places of some.
+    In the second stage crops of scenes drawn by people, and simulated chips of the difficult kinds, take the places of
+    some.
     """
 
     simulated: Pool
     skies: Pool | None = None
     chips: Batch | None = None
     drawn: RandomWindows | None = None
-    flooded: Pool | None = None
+    difficult: Pool | None = None
     counts: tuple[int, int, int] = (3, 5, 8)
 
     def draw(self, generator: Generator) -> Batch:
         """One batch, varied; without chips, simulated ones take their place."""
         plain, skies, simulated = self.counts
         parts = []
-        if self.drawn is not None and self.flooded is not None:
-            skies, simulated = skies - 1, simulated - 5
-            parts.append(varied_crops(self.drawn, 3, generator))
-            parts.append(vary(self.flooded.draw(3, generator), generator, strength=0.5))
+        if self.drawn is not None and self.difficult is not None:
+            skies, simulated = skies - 1, simulated - 4
+            parts.append(varied_crops(self.drawn, 2, generator))
+            parts.append(vary(self.difficult.draw(3, generator), generator, strength=0.5))
         if self.chips is None or self.skies is None:
             simulated += plain + skies
         else:
@@ -171,10 +171,10 @@ def train(
     else:
         model.load_state_dict(read_model_file(str(start)).module.state_dict())
     if drawn:
-        make_pool(pools / "flooded", FLOODED, flooded_and_small, workers=workers)
+        make_pool(pools / "difficult", DIFFICULT, difficult, workers=workers)
         with open_library(drawn) as library:
             windows = RandomWindows(library, whole(library.scenes), SIDE)
-            mixture = replace(mixture, drawn=windows, flooded=Pool.open(pools / "flooded"))
+            mixture = replace(mixture, drawn=windows, difficult=Pool.open(pools / "difficult"))
             fit(model, loss, out / "second", replace(settings, steps=second_steps, **SECOND), report=report)
     # How sure to be of water real chips say where there are some: simulated shores are sharper, and under clouds water
     # is taught, not seen.
