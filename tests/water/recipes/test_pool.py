@@ -88,3 +88,13 @@ def test_simulated_chips_come_with_their_labels(tmp_path: Path) -> None:
     assert torch.allclose(batch.reflectance[0], torch.from_numpy(reflectance), atol=1e-3)
     assert torch.equal(batch.target[0, 0], torch.from_numpy(labels[WATER]).float() / 255)
     assert torch.equal(batch.weight[0, 1], torch.from_numpy(labels[HIDDEN_KNOWN]).float() / 255)
+
+
+def test_numbers_that_no_half_float_holds_stay_finite(tmp_path: Path, small: None) -> None:
+    def dazzling(number: int) -> tuple[np.ndarray, np.ndarray]:
+        return np.full((6, 32, 32), -1e6 if number else 1e6, np.float32), np.zeros((4, 32, 32), np.uint8)
+
+    make_pool(tmp_path, 3, dazzling)
+    reflectance = Pool.open(tmp_path).take([0, 1]).reflectance
+    assert torch.isfinite(reflectance).all()
+    assert reflectance[0].min() > 1 > -1 > reflectance[1].max()

@@ -21,6 +21,7 @@ __all__ = ["FIRST_SEED", "SIDE", "Pool", "as_batch", "difficult", "labels_of", "
 SIDE = 128
 FIRST_SEED = 100_000
 _SHARD = 250
+_MOST = 1e4
 _DIFFICULT = ("flood", "mountains", "wetland", "flood", "farmland", "mountains", "mine", "savanna")
 _DIFFICULT_FROM = 300_000
 # A pixel counts as water from half; around that no label is sure.
@@ -77,7 +78,8 @@ def _write_shard(folder: Path, shard: int, make: Maker) -> None:
     if target.exists():
         return
     made = [make(number) for number in range(shard * _SHARD, (shard + 1) * _SHARD)]
-    reflectance = np.stack([x for x, _ in made]).astype(np.float16)
+    # Where hardly any light reaches the ground, a correction for the air can give any number.
+    reflectance = np.stack([x for x, _ in made]).clip(-_MOST, _MOST).astype(np.float16)
     for path, array in ((folder / f"labels_{shard:04d}.npy", np.stack([y for _, y in made])), (target, reflectance)):
         beside = path.with_suffix(".part")
         with beside.open("wb") as file:
