@@ -116,6 +116,7 @@ COLUMNS: dict[str, list[str]] = {
         ),
         "water_pixels",
     ],
+    "water_failures": [],
     "water_burn_scars": ["method", "burnt_pixels", "called_water", "called_water_percent", "unobserved_percent"],
     "water_anchoring": [
         *("scene", "method", "changed_percent", "changed_away_percent", "largest_change_away", "changed_away_not_near"),
