@@ -2,6 +2,7 @@
 
     python benchmarks/water_choices.py train --pools runs/pools --seeds 1,2,3 --runs runs/choices
     python benchmarks/water_choices.py collect --pools runs/pools --runs runs/choices --data ../shared/data
+    python benchmarks/water_choices.py cost
 
 `as it is` is `water-small`. Every other network changes one thing and has its widths set so that the
 multiply-accumulates of a chip stay within a tenth. The training is that of `narrows.water.recipes.training`, shortened:
@@ -9,10 +10,11 @@ the same loss, chips and variation, smaller batches, fewer steps, no choice amon
 the same batches, so that differences are taken seed by seed. `train` goes seed by seed through all networks, continues
 where it stopped and passes over what is finished. The pools are those that a training of the recipe writes.
 
-Scores are IoU of water at 0.5 (logit 0, not calibrated): on chips of the checking places, on the same under other
-skies, on simulated chips to check, and in the windows drawn by hand of the half to choose by, whose scenes are mapped
-whole. Nothing that is kept for reports is read. Costs are those of `narrows.costing` at 7,741 columns, 32 bits a value;
-seconds are processor time of streaming on one thread.
+Scores are IoU of water at 0.5: on chips of the checking places, on the same under other skies, on simulated chips to
+check, and in the windows drawn by hand of the half to choose by, whose scenes are mapped whole. Each network is first
+calibrated on the checking chips, as the recipe does; `as_trained` is before that. Nothing that is kept for reports is
+read. Costs are those of `narrows.costing` at 7,741 columns, 32 bits a value; seconds are processor time of streaming on
+one thread.
 """
 
 from __future__ import annotations
@@ -48,12 +50,16 @@ from narrows.water.evaluation.truth import LAND, WATER
 from narrows.water.recipes.augmentation import Batch
 from narrows.water.recipes.chips import read_chips, read_split
 from narrows.water.recipes.pool import SIDE, Pool
-from narrows.water.recipes.training import Mixture, batch_of_chips, loss_of, score_pool
+from narrows.water.recipes.sharpness import fit_sharpness
+from narrows.water.recipes.training import Mixture, batch_of_chips, join, loss_of, score_pool
 
 BITS, HEIGHT, COLUMNS, STRIP = 32, 128, 7741, 64
 COUNTS = (2, 2, 4)
 CHECKED_SIMULATED = 250
 SETTINGS = LoopSettings(steps=600, warm=100, average=0.99, half=True, save_every=100)
+CHIPS = "checking chips"
+CALIBRATED = 60
+"""Chips under other skies, and simulated ones, by which hidden is calibrated."""
 DRAWN = "drawn windows, to choose by"
 PICTURE = ROOT / "docs" / "images" / "water_choices.png"
 REACH = 5
@@ -86,10 +92,6 @@ class SeparableRowBlock(WideRowBlock):
         self.second = nn.Sequential(*separable(channels, row_dilation))  # type: ignore[assignment]
 
 
-def normed(layer: nn.Module, channels: int) -> nn.Module:
-    return nn.Sequential(layer, nn.BatchNorm2d(channels))
-
-
 def with_eighth(net: WaterNet, *blocks: nn.Module) -> WaterNet:
     """`net` with these blocks at scale 1/8."""
     net.encode_eighth = nn.Sequential(*blocks)
@@ -101,11 +103,6 @@ def attended() -> WaterNet:
     return with_eighth(net, *net.encode_eighth, RowAttention(32))
 
 
-def attended_in_place() -> WaterNet:
-    net = water_small()
-    return with_eighth(net, net.encode_eighth[0], RowAttention(32))
-
-
 def all_separable() -> WaterNet:
     quarter, eighth = 32, 72
     net = WaterNet((8, quarter, eighth))
@@ -114,38 +111,24 @@ def all_separable() -> WaterNet:
     return with_eighth(net, SeparableRowBlock(eighth, 2), SeparableRowBlock(eighth, 3))
 
 
-def recursive() -> WaterNet:
-    def layer() -> nn.Module:
-        return normed(SeparableFIRIIR(80, 80, horizontal=REACH), 80)
+def with_pairs(layer: Callable[..., nn.Module]) -> WaterNet:
+    """Pairs of these separable filters at 1/8, batch norm after each, 80 channels wide."""
+    channels = 80
 
-    return with_eighth(WaterNet((8, 16, 80)), *(ResidualSeparable(layer(), layer()) for _ in range(2)))
+    def normed() -> nn.Module:
+        return nn.Sequential(layer(channels, channels, horizontal=REACH), nn.BatchNorm2d(channels))
 
-
-def recursive_twin(*, causal: bool = False) -> WaterNet:
-    def layer() -> nn.Module:
-        return normed(SeparableFIR(80, 80, horizontal=REACH, causal=causal), 80)
-
-    return with_eighth(WaterNet((8, 16, 80)), *(ResidualSeparable(layer(), layer()) for _ in range(2)))
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A network, and which choice it is an alternative of."""
-
-    choice: str
-    build: Callable[[], WaterNet]
+    return with_eighth(WaterNet((8, 16, channels)), *(ResidualSeparable(normed(), normed()) for _ in range(2)))
 
 
 BASE = "as it is"
-CHOICES = {
-    BASE: Choice("", water_small),
-    "channels x 4 a level": Choice("multiplier", lambda: WaterNet((3, 12, 48))),
-    "channels x 4 a level, one block fewer": Choice("multiplier", lambda: WaterNet((4, 16, 64), depths=(1, 1))),
-    "attention within rows added": Choice("attention", attended),
-    "attention within rows for a block": Choice("attention", attended_in_place),
-    "separable, wider": Choice("separable", all_separable),
-    "recursive at 1/8, wider": Choice("vertical", recursive),
-    "its FIR twin": Choice("vertical", recursive_twin),
+CHOICES: dict[str, Callable[[], WaterNet]] = {
+    BASE: water_small,
+    "channels x 4 a level": lambda: WaterNet((3, 12, 48)),
+    "attention within rows added": attended,
+    "separable, wider": all_separable,
+    "recursive at 1/8, wider": lambda: with_pairs(SeparableFIRIIR),
+    "its FIR twin": lambda: with_pairs(SeparableFIR),
 }
 
 
@@ -171,7 +154,7 @@ class Batches:
 
 def train_one(name: str, seed: int, batches: Batches, out: Path, settings: LoopSettings) -> None:
     torch.manual_seed(seed)
-    model = CHOICES[name].build().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = CHOICES[name]().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def loss(network: nn.Module, generator: Generator) -> Tensor:
         batch = batches.draw(generator)
@@ -276,15 +259,26 @@ def score_windows(model: WaterNet, scenes: Sequence[Window]) -> float:
 
 
 def scores_of(folder: Path, model: WaterNet, checks: dict[str, Batch], scenes: Sequence[Window]) -> dict[str, Any]:
-    """IoU by pixels; kept beside the weights."""
+    """IoU by pixels, as trained and calibrated; kept beside the weights."""
     kept = folder / "scores.json"
     if not kept.exists():
         model.load_state_dict(load_file(folder / "model.safetensors"))
-        scores = {of: score_pool(model.eval(), batch) for of, batch in checks.items()}
-        scores[DRAWN] = {"water": score_windows(model, scenes)}
-        kept.write_text(json.dumps(scores, indent=1) + "\n")
-    found: dict[str, Any] = json.loads(kept.read_text())
-    return found
+        model.eval()
+
+        def scores() -> dict[str, dict[str, float]]:
+            found = {of: score_pool(model, batch) for of, batch in checks.items()}
+            return found | {DRAWN: {"water": score_windows(model, scenes)}}
+
+        found = {"as trained": scores()}
+        cloudy = [first(batch, CALIBRATED) for of, batch in checks.items() if of != CHIPS]
+        fit_sharpness(model, checks[CHIPS], join(cloudy))
+        kept.write_text(json.dumps(found | {"calibrated": scores()}, indent=1) + "\n")
+    told: dict[str, Any] = json.loads(kept.read_text())
+    return told
+
+
+def first(batch: Batch, count: int) -> Batch:
+    return Batch(batch.reflectance[:count], batch.target[:count], batch.weight[:count])
 
 
 def compared(found: dict[int, float], base: dict[int, float]) -> dict[str, Any]:
@@ -295,13 +289,32 @@ def compared(found: dict[int, float], base: dict[int, float]) -> dict[str, Any]:
     if found is not base and differences:
         told["difference"] = mean(differences)
         told["standard_error"] = stdev(differences) / len(both) ** 0.5 if len(both) > 1 else None
-    return told | {"each": {seed: round(value, 5) for seed, value in found.items()}}
+    return told | {"each": rounded(found)}
+
+
+def rounded(by_seed: dict[int, float]) -> dict[int, float]:
+    return {seed: round(value, 5) for seed, value in by_seed.items()}
+
+
+def rows_of(
+    kind: str, pixels: Sequence[str], names: Sequence[str], scores: dict[str, dict[int, dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    """A row for each network on each of `pixels`, from scores by network and seed; `kind` is water or hidden."""
+    rows = []
+    for of in pixels:
+        by_seed = {n: {seed: each["calibrated"][of][kind] for seed, each in scores[n].items()} for n in names}
+        for name in names:
+            trained = {seed: each["as trained"][of][kind] for seed, each in scores[name].items()}
+            told = compared(by_seed[name], by_seed[BASE])
+            rows.append({"pixels": of, "network": name, **told, "as_trained": mean(trained.values())})
+            rows[-1]["each_as_trained"] = rounded(trained)
+    return rows
 
 
 def collect(pools: Path, data: Path, runs: Path) -> None:
     checked = read_chips(data / "water306" / "hls306_6band.npz").at_places(read_split()["validation"])
     pool = {name: Pool.open(pools / f"{name}-check") for name in ("skies", "simulated")}
-    checks = {"checking chips": batch_of_chips(checked)}
+    checks = {CHIPS: batch_of_chips(checked)}
     checks["chips under other skies"] = pool["skies"].take(range(len(pool["skies"])))
     checks["simulated"] = pool["simulated"].take(range(CHECKED_SIMULATED))
     scenes = windows_to_choose_by(data)
@@ -310,34 +323,28 @@ def collect(pools: Path, data: Path, runs: Path) -> None:
     for folder, result in finished:
         print(folder.name, flush=True)
         name = result["network"]
-        scores.setdefault(name, {})[result["seed"]] = scores_of(folder, CHOICES[name].build(), checks, scenes)
+        scores.setdefault(name, {})[result["seed"]] = scores_of(folder, CHOICES[name](), checks, scenes)
     names = [name for name in CHOICES if name in scores]
-    rows = []
-    for pixels in (*checks, DRAWN):
-        for kind in ("water", "hidden"):
-            by_seed = {n: {k: s[pixels][kind] for k, s in scores[n].items() if kind in s[pixels]} for n in names}
-            # Chips as they are teach and tell nothing of what is hidden.
-            if not by_seed[BASE] or (kind == "hidden" and pixels == "checking chips"):
-                continue
-            for name in names:
-                told = compared(by_seed[name], by_seed[BASE])
-                rows.append({"pixels": pixels, "of": kind, "network": name, **told})
+    of = {"water": (*checks, DRAWN), "hidden": tuple(checks)[1:]}
+    rows = {kind: rows_of(kind, pixels, names, scores) for kind, pixels in of.items()}
     settings = {"training": finished[0][1]["training"], "batch": COUNTS, "seeds": sorted(scores[BASE])}
-    save("water_choices", settings, rows)
-    models = {name: CHOICES[name].build().eval() for name in names}
+    save("water_choices", settings, rows["water"])
+    save("water_choices_hidden", settings, rows["hidden"])
+    shown = ("pixels", "network", "seeds", "mean_IoU", "deviation", "difference", "standard_error", "as_trained")
+    for kind, made in rows.items():
+        table(f"IoU of {kind}", made, shown)
+    picture(rows["water"], names, PICTURE)
+
+
+def cost(names: Sequence[str]) -> None:
+    models = {name: CHOICES[name]().eval() for name in names}
     seconds = seconds_a_megapixel(models)
-    costs = [
-        {"network": name, **asdict(cost_of(model)), "seconds_a_megapixel": seconds[name]}
+    rows = [
+        {"network": name, **asdict(cost_of(model)), "seconds_a_megapixel": round(seconds[name], 3)}
         for name, model in models.items()
     ]
-    save("water_choices_costs", {"bits": BITS, "columns": COLUMNS, "strip": STRIP}, costs)
-    table(
-        "water choices",
-        rows,
-        ("pixels", "of", "network", "seeds", "mean_IoU", "deviation", "difference", "standard_error"),
-    )
-    table("costs", costs, list(costs[0]))
-    picture(rows, names, PICTURE)
+    save("water_choices_costs", {"bits": BITS, "columns": COLUMNS, "strip": STRIP}, rows)
+    table("costs", rows, list(rows[0]))
 
 
 def picture(rows: Sequence[dict[str, Any]], names: Sequence[str], path: Path) -> None:
@@ -348,7 +355,7 @@ def picture(rows: Sequence[dict[str, Any]], names: Sequence[str], path: Path) ->
     from matplotlib import pyplot
 
     others = [name for name in names if name != BASE]
-    water = {(row["pixels"], row["network"]): row for row in rows if row["of"] == "water"}
+    water = {(row["pixels"], row["network"]): row for row in rows}
     pixels = list(dict.fromkeys(of for of, _ in water))
     figure, axes = pyplot.subplots(
         1, len(pixels), figsize=(10, 0.4 * len(others) + 1.1), sharey=True, layout="constrained"
@@ -372,7 +379,7 @@ def picture(rows: Sequence[dict[str, Any]], names: Sequence[str], path: Path) ->
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("train", "collect"))
+    parser.add_argument("what", choices=("train", "collect", "cost"))
     parser.add_argument("--runs", type=Path, default=Path("runs/choices"))
     parser.add_argument("--pools", type=Path, default=Path("runs/pools"), help="those of a training of the recipe")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the labelled chips and of the scenes")
@@ -385,6 +392,8 @@ def main() -> None:
     if given.what == "train":
         seeds = [int(seed) for seed in given.seeds.split(",")]
         train(names, seeds, given.pools, given.data, given.runs, given.steps)
+    elif given.what == "cost":
+        cost(names)
     else:
         collect(given.pools, given.data, given.runs)
 

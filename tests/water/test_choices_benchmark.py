@@ -22,13 +22,11 @@ from narrows.water.recipes.augmentation import Batch
 @cache
 def cost(name: str) -> Cost:
     """Raises where there is a barrier."""
-    return cost_of(CHOICES[name].build())
+    return cost_of(CHOICES[name]())
 
 
 def test_the_base_is_the_small_network() -> None:
-    assert sum(p.numel() for p in CHOICES[BASE].build().parameters()) == sum(
-        p.numel() for p in water_small().parameters()
-    )
+    assert sum(p.numel() for p in CHOICES[BASE]().parameters()) == sum(p.numel() for p in water_small().parameters())
 
 
 @pytest.mark.parametrize("name", CHOICES)
@@ -40,7 +38,7 @@ def test_a_network_costs_as_much_on_a_chip_and_has_no_barrier(name: str) -> None
 @pytest.mark.parametrize("name", ["attention within rows added", "separable, wider", "recursive at 1/8, wider"])
 def test_a_network_of_other_blocks_streams(name: str) -> None:
     torch.manual_seed(0)
-    model = CHOICES[name].build().eval()
+    model = CHOICES[name]().eval()
     image = torch.rand(1, 6, 75, 61)
     with torch.inference_mode():
         whole = model(image)
