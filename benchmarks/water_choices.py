@@ -13,8 +13,8 @@ where it stopped and passes over what is finished. The pools are those that a tr
 Scores are IoU of water at 0.5: on chips of the checking places, on the same under other skies, on simulated chips to
 check, and in the windows drawn by hand of the half to choose by, whose scenes are mapped whole. Each network is first
 calibrated on the checking chips, as the recipe does; `as_trained` is before that. Nothing that is kept for reports is
-read. Costs are those of `narrows.costing` at 7,741 columns, 32 bits a value; seconds are processor time of streaming on
-one thread.
+read. Costs are those of `narrows.costing` at 7,741 columns, 32 bits a value; `buffers_MB` are those of the plan for a
+scene in strips of 64 rows; seconds are processor time of streaming on one thread.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import Discard, Rows, middle, save, table
+from common import Discard, Rows, megabytes, middle, save, table
 from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor, nn
 from water_methods import DATA, ROOT
@@ -54,6 +54,7 @@ from narrows.water.recipes.sharpness import fit_sharpness
 from narrows.water.recipes.training import Mixture, batch_of_chips, join, loss_of, score_pool
 
 BITS, HEIGHT, COLUMNS, STRIP = 32, 128, 7741, 64
+SCENE = (7591, COLUMNS)
 COUNTS = (2, 2, 4)
 CHECKED_SIMULATED = 250
 SETTINGS = LoopSettings(steps=600, warm=100, average=0.99, half=True, save_every=100)
@@ -121,14 +122,14 @@ def with_pairs(layer: Callable[..., nn.Module]) -> WaterNet:
     return with_eighth(WaterNet((8, 16, channels)), *(ResidualSeparable(normed(), normed()) for _ in range(2)))
 
 
-BASE = "as it is"
+BASE, RECURSIVE, TWIN = "as it is", "recursive at 1/8, wider", "its FIR twin"
 CHOICES: dict[str, Callable[[], WaterNet]] = {
     BASE: water_small,
     "channels x 4 a level": lambda: WaterNet((3, 12, 48)),
     "attention within rows added": attended,
     "separable, wider": all_separable,
-    "recursive at 1/8, wider": lambda: with_pairs(SeparableFIRIIR),
-    "its FIR twin": lambda: with_pairs(SeparableFIR),
+    RECURSIVE: lambda: with_pairs(SeparableFIRIIR),
+    TWIN: lambda: with_pairs(SeparableFIR),
 }
 
 
@@ -302,12 +303,15 @@ def rows_of(
     """A row for each network on each of `pixels`, from scores by network and seed; `kind` is water or hidden."""
     rows = []
     for of in pixels:
-        by_seed = {n: {seed: each["calibrated"][of][kind] for seed, each in scores[n].items()} for n in names}
-        for name in names:
-            trained = {seed: each["as trained"][of][kind] for seed, each in scores[name].items()}
-            told = compared(by_seed[name], by_seed[BASE])
-            rows.append({"pixels": of, "network": name, **told, "as_trained": mean(trained.values())})
-            rows[-1]["each_as_trained"] = rounded(trained)
+        calibrated, trained = (
+            {name: {seed: each[when][of][kind] for seed, each in scores[name].items()} for name in names}
+            for when in ("calibrated", "as trained")
+        )
+        for name, against in [(name, BASE) for name in names] + [(RECURSIVE, TWIN)]:
+            if name in calibrated and against in calibrated:
+                told = compared(calibrated[name], calibrated[against]) | {"as_trained": mean(trained[name].values())}
+                told["each_as_trained"] = rounded(trained[name])
+                rows.append({"pixels": of, "network": name, "against": against if against != name else None, **told})
     return rows
 
 
@@ -330,7 +334,17 @@ def collect(pools: Path, data: Path, runs: Path) -> None:
     settings = {"training": finished[0][1]["training"], "batch": COUNTS, "seeds": sorted(scores[BASE])}
     save("water_choices", settings, rows["water"])
     save("water_choices_hidden", settings, rows["hidden"])
-    shown = ("pixels", "network", "seeds", "mean_IoU", "deviation", "difference", "standard_error", "as_trained")
+    shown = (
+        "pixels",
+        "network",
+        "against",
+        "seeds",
+        "mean_IoU",
+        "deviation",
+        "difference",
+        "standard_error",
+        "as_trained",
+    )
     for kind, made in rows.items():
         table(f"IoU of {kind}", made, shown)
     picture(rows["water"], names, PICTURE)
@@ -340,7 +354,12 @@ def cost(names: Sequence[str]) -> None:
     models = {name: CHOICES[name]().eval() for name in names}
     seconds = seconds_a_megapixel(models)
     rows = [
-        {"network": name, **asdict(cost_of(model)), "seconds_a_megapixel": round(seconds[name], 3)}
+        {
+            "network": name,
+            **asdict(cost_of(model)),
+            "buffers_MB": megabytes(narrows.plan(model, *SCENE, channels=6, strip=STRIP).buffers_peak),
+            "seconds_a_megapixel": round(seconds[name], 3),
+        }
         for name, model in models.items()
     ]
     save("water_choices_costs", {"bits": BITS, "columns": COLUMNS, "strip": STRIP}, rows)
@@ -352,10 +371,10 @@ def picture(rows: Sequence[dict[str, Any]], names: Sequence[str], path: Path) ->
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot, ticker
 
     others = [name for name in names if name != BASE]
-    water = {(row["pixels"], row["network"]): row for row in rows}
+    water = {(row["pixels"], row["network"]): row for row in rows if row["against"] != TWIN}
     pixels = list(dict.fromkeys(of for of, _ in water))
     figure, axes = pyplot.subplots(
         1, len(pixels), figsize=(10, 0.4 * len(others) + 1.1), sharey=True, layout="constrained"
@@ -369,6 +388,10 @@ def picture(rows: Sequence[dict[str, Any]], names: Sequence[str], path: Path) ->
             axis.plot(each, [place] * len(each), "o", color="#9bb8d3", markersize=4)
             error = 200 * (row["standard_error"] or 0)
             axis.errorbar(100 * row["difference"], place, xerr=error, fmt="|", color="#125cad", markersize=9, capsize=2)
+        axis.set_xscale("symlog", linthresh=2)
+        axis.set_xlim(-50, 4)
+        axis.set_xticks([-30, -10, -2, 0, 2], ["-30", "-10", "-2", "0", "2"])
+        axis.xaxis.set_minor_locator(ticker.NullLocator())
         axis.set_title(of, fontsize=9)
         axis.tick_params(labelsize=8)
         axis.set_yticks(range(len(others)), others)
