@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import Discard, Rows, megabytes, middle, save, table
+from common import Discard, Rows, megabytes, middle, save, spread, table
 from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor, nn
 from water_methods import DATA, ROOT
@@ -216,7 +216,7 @@ def cost_of(model: WaterNet) -> Cost:
     )
 
 
-def seconds_a_megapixel(models: dict[str, WaterNet], repeats: int = 5) -> dict[str, float]:
+def seconds_a_megapixel(models: dict[str, WaterNet], repeats: int = 7) -> dict[str, list[float]]:
     """Processor seconds of streaming a million pixels in rows of `COLUMNS`; the networks take turns."""
     taken: dict[str, list[float]] = {name: [] for name in models}
     for turn in range(repeats + 1):
@@ -224,8 +224,8 @@ def seconds_a_megapixel(models: dict[str, WaterNet], repeats: int = 5) -> dict[s
             begun = time.process_time()
             narrows.stream(model, Rows(6, HEIGHT, COLUMNS), [Discard(), Discard()], strip=STRIP)
             if turn:
-                taken[name].append(time.process_time() - begun)
-    return {name: middle(each) / HEIGHT / COLUMNS * 1e6 for name, each in taken.items()}
+                taken[name].append((time.process_time() - begun) / HEIGHT / COLUMNS * 1e6)
+    return taken
 
 
 @dataclass(frozen=True)
@@ -358,7 +358,8 @@ def cost(names: Sequence[str]) -> None:
             "network": name,
             **asdict(cost_of(model)),
             "buffers_MB": megabytes(narrows.plan(model, *SCENE, channels=6, strip=STRIP).buffers_peak),
-            "seconds_a_megapixel": round(seconds[name], 3),
+            "seconds_a_megapixel": round(middle(seconds[name]), 3),
+            "spread": round(spread(seconds[name]), 3),
         }
         for name, model in models.items()
     ]
