@@ -121,6 +121,33 @@ COLUMNS: dict[str, list[str]] = {
     "water_anchoring": [
         *("scene", "method", "changed_percent", "changed_away_percent", "largest_change_away", "changed_away_not_near"),
     ],
+    "water_choices": [
+        *(
+            "pixels",
+            "network",
+            "against",
+            "seeds",
+            "mean_IoU",
+            "deviation",
+            "difference",
+            "standard_error",
+            "as_trained",
+        ),
+    ],
+    "water_choices_hidden": [
+        *(
+            "pixels",
+            "network",
+            "against",
+            "seeds",
+            "mean_IoU",
+            "deviation",
+            "difference",
+            "standard_error",
+            "as_trained",
+        ),
+    ],
+    "water_choices_costs": [],
     "water_held_out": ["pixels", "method", "n", "iou", "f1", "precision", "recall"],
     "water_held_out_calibration": ["pixels", "n", "ece", "n_middle", "ece_middle"],
     "water_small_held_out": ["pixels", "method", "n", "iou", "f1", "precision", "recall"],
@@ -143,6 +170,9 @@ SCRIPTS = {
     "water_full_scene": "full_scene.py --repeats 5 --only-water --name water_full_scene",
     "dates_series": "dates.py",
     "water_truth_scenes": "water_truth.py",
+    "water_choices": "water_choices.py collect",
+    "water_choices_hidden": "water_choices.py collect",
+    "water_choices_costs": "water_choices.py cost",
     "water_held_out_calibration": "water_held_out.py",
     "water_small_held_out": "water_held_out.py --model water-small",
     "water_small_held_out_calibration": "water_held_out.py --model water-small",
@@ -154,6 +184,7 @@ SCRIPTS = {
     "memory_maps": "memory.py --maps --networks dilated --name memory_maps",
 }
 DIGITS = {"psnr": 2, "psnr_rounded": 2, "psnr_float": 2, "ssim": 3, "ssim_rounded": 3}
+DIGITS |= dict.fromkeys(("mean_IoU", "deviation", "difference", "standard_error", "as_trained"), 4)
 MARK = re.compile(r"(<!-- benchmark (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
