@@ -12,7 +12,7 @@ where it stopped and passes over what is finished. The pools are those that a tr
 
 Scores are IoU of water at 0.5: on chips of the checking places, on the same under other skies, on simulated chips to
 check, and in the windows drawn by hand of the half to choose by, whose scenes are mapped whole. Each network is first
-calibrated on the checking chips, as the recipe does; `as_trained` is before that. Nothing that is kept for reports is
+calibrated on all clear pixels of the checking chips; `as_trained` is before that. Nothing that is kept for reports is
 read. Costs are those of `narrows.costing` at 7,741 columns, 32 bits a value; `buffers_MB` are those of the plan for a
 scene in strips of 64 rows; seconds are processor time of streaming on one thread.
 """
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -47,11 +48,12 @@ from narrows.streaming.capturing import captured
 from narrows.training.loop import LoopSettings, Step, fit
 from narrows.water.evaluation.confusion import Confusion
 from narrows.water.evaluation.truth import LAND, WATER
-from narrows.water.recipes.augmentation import Batch
+from narrows.water.recipes.augmentation import Batch, join
 from narrows.water.recipes.chips import read_chips, read_split
+from narrows.water.recipes.loss import loss_of
 from narrows.water.recipes.pool import SIDE, Pool
 from narrows.water.recipes.sharpness import fit_sharpness
-from narrows.water.recipes.training import Mixture, batch_of_chips, join, loss_of, score_pool
+from narrows.water.recipes.training import Mixture, batch_of_chips, score_pool
 
 BITS, HEIGHT, COLUMNS, STRIP = 32, 128, 7741, 64
 SCENE = (7591, COLUMNS)
@@ -174,7 +176,7 @@ def train_one(name: str, seed: int, batches: Batches, out: Path, settings: LoopS
 
 def train(names: Sequence[str], seeds: Sequence[int], pools: Path, data: Path, runs: Path, steps: int) -> None:
     taught = read_chips(data / "water306" / "hls306_6band.npz").at_places(read_split()["train"])
-    mixture = Mixture(Pool.open(pools / "simulated"), Pool.open(pools / "skies"), batch_of_chips(taught), COUNTS)
+    mixture = Mixture(Pool.open(pools / "simulated"), Pool.open(pools / "skies"), batch_of_chips(taught), counts=COUNTS)
     for seed in seeds:
         batches = Batches(mixture)
         for name in names:
@@ -272,7 +274,7 @@ def scores_of(folder: Path, model: WaterNet, checks: dict[str, Batch], scenes: S
 
         found = {"as trained": scores()}
         cloudy = [first(batch, CALIBRATED) for of, batch in checks.items() if of != CHIPS]
-        fit_sharpness(model, checks[CHIPS], join(cloudy))
+        fit_sharpness(model, checks[CHIPS], join(cloudy), unsure=math.inf)
         kept.write_text(json.dumps(found | {"calibrated": scores()}, indent=1) + "\n")
     told: dict[str, Any] = json.loads(kept.read_text())
     return told

@@ -9,21 +9,23 @@ from torch import nn
 from narrows.networks.water_net import WaterNet
 from narrows.water.recipes.augmentation import Batch
 
-__all__ = ["fit_sharpness"]
+__all__ = ["UNSURE", "fit_sharpness"]
 
 _CHIPS = 16
 """Chips that go through the network at a time."""
-_UNSURE = 4.0
-"""Logits within this are fitted to: probabilities of 0.018 to 0.982. A few of the many others that are wrong, such as
-labels of another date, would decide alone."""
+UNSURE = 4.0
+"""The logit of a probability of 0.982."""
 
 
-def fit_sharpness(model: WaterNet, clear: Batch, cloudy: Batch) -> dict[str, list[float]]:
+def fit_sharpness(model: WaterNet, clear: Batch, cloudy: Batch, *, unsure: float = UNSURE) -> dict[str, list[float]]:
     """Fit scale and shift of both outputs' logits, and fold them into `model.head`.
 
-    Platt scaling (1999) by least cross-entropy: of water on the known pixels of `clear` of which the network is unsure,
-    of hidden on those of `cloudy`. It changes no order of pixels, but where 0.5 lies. An output that is unsure of
-    nothing stays as it is.
+    Platt scaling (1999) by least cross-entropy: of water on the known pixels of `clear`, of hidden on those of
+    `cloudy`. It changes no order of pixels, but where 0.5 lies. An output that is unsure of nothing stays as it is.
+
+    Args:
+        unsure: pixels with logits within this are fitted to. A few of the others that are wrong, such as labels of
+            another date, would decide alone.
 
     Returns:
         Scale and shift of "water" and of "hidden".
@@ -32,7 +34,7 @@ def fit_sharpness(model: WaterNet, clear: Batch, cloudy: Batch) -> dict[str, lis
     for k, (name, batch) in enumerate({"water": clear, "hidden": cloudy}.items()):
         with torch.inference_mode():
             logits = torch.cat([model.logits(x)[:, k] for x in batch.reflectance.split(_CHIPS)])
-        known = (batch.weight[:, k] > 0) & (logits.abs() < _UNSURE)
+        known = (batch.weight[:, k] > 0) & (logits.abs() < unsure)
         scale, shift = _least(logits[known].double(), batch.target[:, k][known].double())
         found[name] = [round(scale, 4), round(shift, 4)]
         places = slice(4 * k, 4 * k + 4)
