@@ -30,9 +30,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PIXEL = 30.0
 ARCHIVE = "scenes/other/s2_T37MEM_21dates_6band.npz"
 PAIRS = {
-    "brumadinho": ("scenes/brumadinho_l8_before", "scenes/brumadinho_l8_after", ""),
-    "brumadinho_clouds": ("scenes/brumadinho_l8_before", "scenes/brumadinho_l8_after", "--mask-clouds"),
-    "corumba": ("scenes/corumba_l8_toa", "scenes/corumba_l8_toa_later", ""),
+    "brumadinho": ("scenes/brumadinho_l8_before", "scenes/brumadinho_l8_after"),
+    "corumba": ("scenes/corumba_l8_toa", "scenes/corumba_l8_toa_later"),
 }
 
 
@@ -47,7 +46,7 @@ def run(*arguments: str) -> dict[str, Any]:
     return said
 
 
-def placed(scene: Path, options: str, folder: Path) -> Path:
+def placed(scene: Path, folder: Path) -> Path:
     """The scene's map with the place that its MTL file gives: the crops' bands have none.
 
     The file's corners are centres of pixels.
@@ -60,7 +59,7 @@ def placed(scene: Path, options: str, folder: Path) -> Path:
     found = dict(re.findall(r"(CORNER_UL_PROJECTION_[XY]_PRODUCT|UTM_ZONE) = (\S+)", metadata.read_text()))
     corner = [float(found[f"CORNER_UL_PROJECTION_{axis}_PRODUCT"]) for axis in "XY"]
     made = folder / "made.tif"
-    run(str(scene), "-o", str(made), "--overwrite", *shlex.split(options))
+    run(str(scene), "-o", str(made), "--overwrite")
     path = folder / f"{scene.name}.tif"
     with rasterio.open(made) as opened:
         profile = {**opened.profile, "driver": "GTiff", "crs": CRS.from_epsg(32600 + int(found["UTM_ZONE"]))}
@@ -72,11 +71,11 @@ def placed(scene: Path, options: str, folder: Path) -> Path:
 
 
 def compared(name: str, data: Path, out: Path) -> dict[str, Any]:
-    before, after, options = PAIRS[name]
+    pair = PAIRS[name]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         change, picture = folder / "change.tif", folder / "change.png"
-        maps = [str(placed(data / scene, options, folder)) for scene in (before, after)]
+        maps = [str(placed(data / scene, folder)) for scene in pair]
         said = run("compare", *maps, "-o", str(change), "--quicklook", str(picture), "--align")
         keep_picture(picture, out / f"{name}.jpg")
     found = {f"{key.replace(' ', '_')}_km2": value["km2"] for key, value in said["classes"].items()}
