@@ -48,9 +48,7 @@ CHECKED_FROM, CHECKED = 50_000, 20
 """The first seed of those that check, and for how many chips that teach there is one."""
 SETTINGS = LoopSettings(steps=9_000, seed=306, validate_every=1_000, half=True)
 SECOND_STEPS = 3_000
-SECOND = {"rate": 6e-4, "warm": 100, "validate_every": 0}
-"""What of the settings is another in the stage with drawn scenes. Nothing of these scenes is left to choose an average
-by, so the last one is kept."""
+SECOND_RATE, SECOND_WARM = 6e-4, 100
 
 
 @dataclass(frozen=True)
@@ -166,6 +164,8 @@ def train(
         if step.noted:
             print(f"step {step.step} loss {step.loss:.4f} {step.seconds:.0f} s", flush=True)
 
+    # Nothing of the drawn scenes is left to choose an average by, so the last one is kept.
+    second = replace(settings, steps=second_steps, rate=SECOND_RATE, warm=SECOND_WARM, validate_every=0)
     if start is None:
         fit(model, loss, out, settings, validate=validate, report=report)
     else:
@@ -175,7 +175,7 @@ def train(
         with open_library(drawn) as library:
             windows = RandomWindows(library, whole(library.scenes), SIDE)
             mixture = replace(mixture, drawn=windows, difficult=Pool.open(pools / "difficult"))
-            fit(model, loss, out / "second", replace(settings, steps=second_steps, **SECOND), report=report)
+            fit(model, loss, out / "second", second, report=report)
     # How sure to be of water real chips say where there are some: simulated shores are sharper, and under clouds water
     # is taught, not seen.
     cloudy = join([batch for of, batch in checks.items() if of != "chips"])
@@ -186,7 +186,7 @@ def train(
         "settings": asdict(settings),
         "chips": chips is not None,
         "drawn": sorted({pair.name for pair in drawn}),
-        "second": {**SECOND, "steps": second_steps} if drawn else None,
+        "second": asdict(second) if drawn else None,
         "sharpness": sharpness,
         "validation": {of: score_pool(model, batch) for of, batch in checks.items()},
         "torch": torch.__version__,
