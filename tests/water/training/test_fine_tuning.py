@@ -80,7 +80,7 @@ def test_training_mends_a_spoilt_network_and_says_by_how_much(tmp_path: Path, pa
     trained = train(pairs, tmp_path / "mended.safetensors", settings(start, steps=12, batch=4, rate=1e-3))
     before, after = trained.totals().values()
     assert (before.f1 or 0) < 0.5
-    assert (after.f1 or 0) > 0.9
+    assert (after.f1 or 0) > 0.8
     assert verdict(trained).endswith("against before: spoilt")
     assert "F1 +0." in verdict(trained)
     table = tables(trained)[0]
