@@ -45,7 +45,8 @@ def points() -> dict[str, tuple[dict[str, Any], int]]:
 
     def add(vertical: str, look_ahead: int, states: tuple[int, int] = FULL, seed: int = SEEDS[0], **more: Any) -> None:
         name = f"{vertical}_d{look_ahead}_s{states[0]}" + "".join(f"_{k}{v}" for k, v in more.items())
-        name = name.replace("_gatedTrue", "_gated") + (f"_seed{seed}" if seed != SEEDS[0] else "")
+        name = name.replace("_gatedTrue", "_gated").replace("_poolingordinary", "_ordinary")
+        name += f"_seed{seed}" if seed != SEEDS[0] else ""
         found[name] = (_point(vertical, look_ahead, states, **more), seed)
 
     for look_ahead in (4, 0):
@@ -87,6 +88,9 @@ def points() -> dict[str, tuple[dict[str, Any], int]]:
         add("iir", look_ahead, DOUBLE)
     add("symmetric", 0, HALF)
     add("symmetric", 0, QUARTER)
+    # Rows pooled in pairs: the core waits for one row by itself, and its skip line is stored coded.
+    for look_ahead in (0, 4):
+        add("iir", look_ahead, pooling="ordinary")
     # Few lines: recursive filters beside convolutions of 5 and of 3 rows that keep as many bits.
     for look_ahead in (4, 0, 2, 1, 8):
         for seed in SEEDS:
@@ -159,6 +163,7 @@ def collect(runs: Path, bits: int) -> list[dict[str, Any]]:
                 "vertical": arguments["vertical"],
                 "gated": arguments.get("gated", False),
                 "order": arguments.get("order", 1),
+                "pooling": arguments.get("pooling", "causal"),
                 "states": list(arguments["states"]),
                 "seed": seed,
                 "filter": _filter(arguments),
@@ -182,7 +187,8 @@ def collect(runs: Path, bits: int) -> list[dict[str, Any]]:
 def _filter(arguments: dict[str, Any]) -> str:
     kind = "gated" if arguments.get("gated") else "linear"
     if arguments["vertical"] == "iir":
-        return f"{kind}, order {arguments.get('order', 1)}"
+        pooling = ", rows pooled in pairs" if arguments.get("pooling") == "ordinary" else ""
+        return f"{kind}, order {arguments.get('order', 1)}{pooling}"
     kernel = arguments.get("kernel", 5)
     return f"{kind}, {kernel} row{'s' if kernel > 1 else ''}"
 
@@ -210,6 +216,7 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
         ("iir", "gated, order 1"): ("recursive, gated", "C0", "o"),
         ("iir", "linear, order 1"): ("recursive, linear", "C2", "^"),
         ("iir", "linear, order 2"): ("recursive, linear, order 2", "C8", "P"),
+        ("iir", "linear, order 1, rows pooled in pairs"): ("recursive, linear, rows pooled in pairs", "C9", "*"),
         ("causal", "gated, 5 rows"): ("causal 5 rows, gated", "C1", "s"),
         ("causal", "linear, 5 rows"): ("causal 5 rows, linear", "C3", "v"),
         ("causal", "linear, 3 rows"): ("causal 3 rows, linear", "C6", "<"),
