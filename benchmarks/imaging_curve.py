@@ -225,8 +225,13 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
         ("symmetric", "linear, 5 rows"): ("symmetric 5 rows, linear", "C5", "D"),
     }
     ahead = [d for d in (0, 1, 2, 4, 8) if any(r["look_ahead"] == d for r in rows)]
-    figure, axes = plt.subplots(1, len(ahead) + 1, figsize=(3.5 * (len(ahead) + 1), 4.2), sharey=True, squeeze=False)
-    for axis, rows_ahead in zip(axes[0], [*ahead, None], strict=True):
+    across = 3
+    down = -(-(len(ahead) + 1) // across)
+    figure, grid = plt.subplots(down, across, figsize=(3.6 * across, 3.1 * down + 0.6), sharey=True, squeeze=False)
+    axes = grid.ravel()[: len(ahead) + 1]
+    for axis in grid.ravel()[len(axes) :]:
+        axis.set_axis_off()
+    for axis, rows_ahead in zip(axes, [*ahead, None], strict=True):
         for (vertical, kind), (label, colour, marker) in styles.items():
             mine = [r for r in rows if (r["vertical"], r["filter"]) == (vertical, kind)]
             if rows_ahead is None:
@@ -249,12 +254,13 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
         axis.set_xlabel("rows waited for" if rows_ahead is None else "Mbit of lines, 1920 columns", fontsize=8)
         axis.grid(alpha=0.3)
         axis.tick_params(labelsize=7)
-    for axis in axes[0] if (peer := _bm3d()) is not None else ():
+    for axis in axes if (peer := _bm3d()) is not None else ():
         axis.axhline(peer, color="0.4", lw=0.8, ls="--", label="BM3D, whole image")
-    axes[0][0].set_ylabel("PSNR, dB (sigma 25)", fontsize=8)
-    handles = {h.get_label(): h for axis in axes[0] for h in axis.get_lines() if h.get_label()[0] != "_"}
-    figure.legend(handles.values(), handles.keys(), ncols=5, fontsize=8, loc="lower center")
-    figure.tight_layout(rect=(0, 0.11, 1, 1))
+    for axis in grid[:, 0]:
+        axis.set_ylabel("PSNR, dB (sigma 25)", fontsize=8)
+    handles = {h.get_label(): h for axis in axes for h in axis.get_lines() if h.get_label()[0] != "_"}
+    figure.legend(handles.values(), handles.keys(), ncols=4, fontsize=8, loc="lower center")
+    figure.tight_layout(rect=(0, 0.1, 1, 1))
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file)
 
