@@ -1,9 +1,10 @@
 """An imaging core whose line buffers hold whole numbers of so many bits, to score it as hardware would keep it.
 
 What is rounded is what waits from one row to the next: lines of the image, the state of recursive filters (before the
-next row reads it), the lines that a vertical convolution reads, and the row of a coarser scale that is used for two.
-Everything else stays in float32. Each channel has a range of its own, found on training images with a quarter to
-spare; beyond it, values saturate.
+next row reads it), the lines that a vertical convolution reads, the row of a coarser scale that is used for two, and
+the first of two rows that are pooled. A skip line that is stored coded has the bits of its coder. Everything else
+stays in float32. Each channel has a range of its own, found on training images with a quarter to spare; beyond it,
+values saturate.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 from narrows.layers.fir_iir import VerticalFIR
 from narrows.layers.gated_iir import GatedFIR, GatedIIR
 from narrows.layers.vertical_iir import VerticalIIR
-from narrows.networks.imaging_core import ImagingCore, _Scale
+from narrows.networks.imaging_core import ImagingCore, _Down, _Scale
 
 __all__ = ["fixed_lines"]
 
@@ -67,6 +68,8 @@ def fixed_lines(core: ImagingCore, images: Tensor, bits: int) -> Iterator[Imagin
             undo.append(module.convolution.register_forward_pre_hook(_before(line())).remove)
         elif isinstance(module, _Scale) and module.up is not None:
             undo.append(module.up.register_forward_pre_hook(_before(line())).remove)
+        elif isinstance(module, _Down) and not module.causal:
+            undo.append(module.register_forward_pre_hook(_before(line())).remove)
     try:
         with torch.no_grad():
             core(images)

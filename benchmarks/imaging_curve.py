@@ -45,7 +45,8 @@ def points() -> dict[str, tuple[dict[str, Any], int]]:
 
     def add(vertical: str, look_ahead: int, states: tuple[int, int] = FULL, seed: int = SEEDS[0], **more: Any) -> None:
         name = f"{vertical}_d{look_ahead}_s{states[0]}" + "".join(f"_{k}{v}" for k, v in more.items())
-        name = name.replace("_gatedTrue", "_gated") + (f"_seed{seed}" if seed != SEEDS[0] else "")
+        name = name.replace("_gatedTrue", "_gated").replace("_poolingordinary", "_ordinary")
+        name += f"_seed{seed}" if seed != SEEDS[0] else ""
         found[name] = (_point(vertical, look_ahead, states, **more), seed)
 
     for look_ahead in (4, 0):
@@ -87,6 +88,9 @@ def points() -> dict[str, tuple[dict[str, Any], int]]:
         add("iir", look_ahead, DOUBLE)
     add("symmetric", 0, HALF)
     add("symmetric", 0, QUARTER)
+    # Rows pooled in pairs: the core waits for one row by itself, and its skip line is stored coded.
+    for look_ahead in (0, 4):
+        add("iir", look_ahead, pooling="ordinary")
     # Few lines: recursive filters beside convolutions of 5 and of 3 rows that keep as many bits.
     for look_ahead in (4, 0, 2, 1, 8):
         for seed in SEEDS:
@@ -159,6 +163,7 @@ def collect(runs: Path, bits: int) -> list[dict[str, Any]]:
                 "vertical": arguments["vertical"],
                 "gated": arguments.get("gated", False),
                 "order": arguments.get("order", 1),
+                "pooling": arguments.get("pooling", "causal"),
                 "states": list(arguments["states"]),
                 "seed": seed,
                 "filter": _filter(arguments),
@@ -182,7 +187,8 @@ def collect(runs: Path, bits: int) -> list[dict[str, Any]]:
 def _filter(arguments: dict[str, Any]) -> str:
     kind = "gated" if arguments.get("gated") else "linear"
     if arguments["vertical"] == "iir":
-        return f"{kind}, order {arguments.get('order', 1)}"
+        pooling = ", rows pooled in pairs" if arguments.get("pooling") == "ordinary" else ""
+        return f"{kind}, order {arguments.get('order', 1)}{pooling}"
     kernel = arguments.get("kernel", 5)
     return f"{kind}, {kernel} row{'s' if kernel > 1 else ''}"
 
@@ -210,6 +216,7 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
         ("iir", "gated, order 1"): ("recursive, gated", "C0", "o"),
         ("iir", "linear, order 1"): ("recursive, linear", "C2", "^"),
         ("iir", "linear, order 2"): ("recursive, linear, order 2", "C8", "P"),
+        ("iir", "linear, order 1, rows pooled in pairs"): ("recursive, linear, rows pooled in pairs", "C9", "*"),
         ("causal", "gated, 5 rows"): ("causal 5 rows, gated", "C1", "s"),
         ("causal", "linear, 5 rows"): ("causal 5 rows, linear", "C3", "v"),
         ("causal", "linear, 3 rows"): ("causal 3 rows, linear", "C6", "<"),
@@ -218,8 +225,13 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
         ("symmetric", "linear, 5 rows"): ("symmetric 5 rows, linear", "C5", "D"),
     }
     ahead = [d for d in (0, 1, 2, 4, 8) if any(r["look_ahead"] == d for r in rows)]
-    figure, axes = plt.subplots(1, len(ahead) + 1, figsize=(3.5 * (len(ahead) + 1), 4.2), sharey=True, squeeze=False)
-    for axis, rows_ahead in zip(axes[0], [*ahead, None], strict=True):
+    across = 3
+    down = -(-(len(ahead) + 1) // across)
+    figure, grid = plt.subplots(down, across, figsize=(3.6 * across, 3.1 * down + 0.6), sharey=True, squeeze=False)
+    axes = grid.ravel()[: len(ahead) + 1]
+    for axis in grid.ravel()[len(axes) :]:
+        axis.set_axis_off()
+    for axis, rows_ahead in zip(axes, [*ahead, None], strict=True):
         for (vertical, kind), (label, colour, marker) in styles.items():
             mine = [r for r in rows if (r["vertical"], r["filter"]) == (vertical, kind)]
             if rows_ahead is None:
@@ -242,12 +254,13 @@ def draw(rows: list[dict[str, Any]], file: Path) -> None:
         axis.set_xlabel("rows waited for" if rows_ahead is None else "Mbit of lines, 1920 columns", fontsize=8)
         axis.grid(alpha=0.3)
         axis.tick_params(labelsize=7)
-    for axis in axes[0] if (peer := _bm3d()) is not None else ():
+    for axis in axes if (peer := _bm3d()) is not None else ():
         axis.axhline(peer, color="0.4", lw=0.8, ls="--", label="BM3D, whole image")
-    axes[0][0].set_ylabel("PSNR, dB (sigma 25)", fontsize=8)
-    handles = {h.get_label(): h for axis in axes[0] for h in axis.get_lines() if h.get_label()[0] != "_"}
-    figure.legend(handles.values(), handles.keys(), ncols=5, fontsize=8, loc="lower center")
-    figure.tight_layout(rect=(0, 0.11, 1, 1))
+    for axis in grid[:, 0]:
+        axis.set_ylabel("PSNR, dB (sigma 25)", fontsize=8)
+    handles = {h.get_label(): h for axis in axes for h in axis.get_lines() if h.get_label()[0] != "_"}
+    figure.legend(handles.values(), handles.keys(), ncols=4, fontsize=8, loc="lower center")
+    figure.tight_layout(rect=(0, 0.1, 1, 1))
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file)
 

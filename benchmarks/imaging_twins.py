@@ -3,11 +3,13 @@
     python benchmarks/imaging_twins.py train --task demosaic --network causal --runs runs/twins
     python benchmarks/imaging_twins.py collect --runs runs/twins
 
-The recursive core is that of the weights which come with narrows; the others are trained with their settings: steps,
-rate, crops, seed. The twin has vertical convolutions of 5 rows, wait-free, in the place of each recursive filter, and
-as many states, so four times the lines. The U-Net has about as many multiply-accumulates and 3 x 3 convolutions, which
-wait for the rows below; as in the core, its result is added to a 1 x 1 convolution of the image's planes. Scores are in
-floating point; bits of line buffer are those of `narrows.costing.lines` at 1920 columns, 8 bits a value.
+All networks are trained with the settings of the weights that come with narrows (rate, crops, seed), and for 1,500
+steps unless told otherwise; where those weights were trained as long, they stand for the recursive core, which then
+needn't be trained again. The causal twin has vertical convolutions of 5 rows, wait-free, in the place of each
+recursive filter, and as many states, so four times the lines; the symmetric one waits for half of its rows. The U-Net
+has about as many multiply-accumulates and 3 x 3 convolutions, which wait for the rows below; as in the core, its
+result is added to a 1 x 1 convolution of the image's planes. Scores are in floating point; bits of line buffer are
+those of `narrows.costing.lines` at 1920 columns, 8 bits a value.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from narrows.networks.unet import unet
 from narrows.streaming.capturing import captured
 
 HEIGHT, COLUMNS, BITS = 64, 1920, 8
-NETWORKS = ("causal", "causal, quarter of the states", "symmetric", "unet")
+NETWORKS = ("recursive", "causal", "causal, quarter of the states", "symmetric", "unet")
 
 
 class PlainUNet(nn.Module):
@@ -58,7 +60,8 @@ class PlainUNet(nn.Module):
 def network(name: str, planes: int) -> nn.Module:
     if name == "unet":
         return PlainUNet(planes)
-    how = {**CORE, "out_channels": planes, "vertical": name.split(",")[0]}
+    vertical = {"recursive": "iir"}.get(name, name.split(",")[0])
+    how = {**CORE, "out_channels": planes, "vertical": vertical}
     if "," in name:
         how["states"] = tuple(count // 4 for count in CORE["states"])
     return core_of(how)
@@ -102,7 +105,7 @@ def rows(name: str, task_name: str, model: nn.Module, steps: int) -> list[dict[s
 
 
 def collect(runs: Path) -> list[dict[str, Any]]:
-    """Each task of which a twin was trained: the weights of narrows first."""
+    """Each task of which a twin was trained: the recursive core first."""
     found: list[dict[str, Any]] = []
     for task in TASKS:
         finished = [file.parent for file in sorted(runs.glob(f"{task}_*/result.json"))]
@@ -110,8 +113,9 @@ def collect(runs: Path) -> list[dict[str, Any]]:
         results = {folder: result for folder, result in results.items() if result["task"] == task}
         if not results:
             continue
-        found += rows("recursive", task, weights.load(task), STEPS[task])
-        for folder, result in results.items():
+        if all(result["network"] != "recursive" for result in results.values()):
+            found += rows("recursive", task, weights.load(task), STEPS[task])
+        for folder, result in sorted(results.items(), key=lambda item: NETWORKS.index(item[1]["network"])):
             model = network(result["network"], task_called(task).gives).eval()
             model.load_state_dict(load_file(folder / "model.safetensors"))
             found += rows(result["network"], task, model, result["training"]["steps"])
@@ -125,7 +129,7 @@ def main() -> None:
     parser.add_argument("--leaves", type=Path, help="file in which training images are kept")
     parser.add_argument("--task", choices=list(TASKS))
     parser.add_argument("--network", choices=NETWORKS)
-    parser.add_argument("--steps", type=int, help="as the weights of narrows if left out")
+    parser.add_argument("--steps", type=int, default=Settings().steps)
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.what == "train":
@@ -134,7 +138,7 @@ def main() -> None:
         out = given.runs / f"{given.task}_{given.network.replace(', ', '_').replace(' ', '-')}"
         if (out / "result.json").exists():
             return
-        settings = Settings(steps=given.steps or STEPS[given.task])
+        settings = Settings(steps=given.steps)
         train_one(given.network, given.task, out, given.leaves, settings)
         return
     made = collect(given.runs)
@@ -142,8 +146,8 @@ def main() -> None:
     before = json.loads(file.read_text())["rows"] if file.exists() else []
     new = {(row["task"], row["network"]) for row in made}
     made += [row for row in before if (row["task"], row["network"]) not in new]
-    order = list(TASKS)
-    made.sort(key=lambda row: (order.index(row["task"]), row["test"]))
+    tests = [(task, test) for task in TASKS for test in TASKS[task].tests]
+    made.sort(key=lambda row: (tests.index((row["task"], row["test"])), NETWORKS.index(row["network"])))
     save("imaging_twins", {"bits": BITS, "columns": COLUMNS}, made)
     table("imaging twins", made, ("task", "test", "network", "psnr", "ssim", "delay", "Mbit", "macs_a_pixel", "steps"))
 

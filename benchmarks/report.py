@@ -159,6 +159,7 @@ COLUMNS: dict[str, list[str]] = {
         *("vertical", "filter", "states", "seed", "look_ahead", "delay", "Mbit", "psnr", "psnr_float", "ssim"),
         *("macs_a_pixel", "parameters"),
     ],
+    "imaging_motion": ["test", "trained_for", "look_ahead", "steps", "psnr", "ssim"],
     "imaging_peers": ["task", "test", "peer", "psnr", "ssim"],
     "imaging_tasks": ["task", "test", "psnr", "ssim", "psnr_rounded", "ssim_rounded"],
     "imaging_twins": [

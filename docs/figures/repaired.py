@@ -1,12 +1,14 @@
-"""Draw docs/images/repaired/TASK.png: a crop as given, repaired by each network, the reference, and what is left.
+"""Draw docs/images/repaired/TASK.png: a crop as given, repaired, the reference, and what is left.
 
-python docs/figures/repaired.py --runs runs/twins [--task demosaic]
+python docs/figures/repaired.py [--task demosaic]
+python docs/figures/repaired.py --twins runs/twins [--task demosaic]
 python docs/figures/repaired.py --curve runs/curve
 
-The recursive core has the weights that come with narrows; the other networks are those that
-`benchmarks/imaging_twins.py` trained alike into the folder `--runs`, as far as they are there. The crops are of
-photographs in the public domain or under CC0 (`narrows.imaging.photographs`). What is left is shown as mid-grey plus
-four times the result less the reference.
+The repair is that of the weights which come with narrows. The crops are of photographs in the public domain or under
+CC0 (`narrows.imaging.photographs`). What is left is shown as mid-grey plus four times the result less the reference.
+
+With `--twins`, docs/images/repaired/TASK_twins.png: the networks that `benchmarks/imaging_twins.py` trained alike into
+that folder, the recursive core first.
 
 With `--curve`, docs/images/repaired/equal_bits.png: two cores of `benchmarks/imaging_curve.py`, recursive and
 convolutional, whose lines hold equally many bits.
@@ -17,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib
@@ -47,13 +50,13 @@ CROPS = {
     "colourise": ("", "astronaut", 90, 130),
     "demosaic": ("", "hopper", 10, 130),
 }
-TITLES = {"causal": "causal FIR", "unet": "U-Net", "symmetric": "symmetric FIR"}
+TITLES = {"recursive": "recursive", "causal": "causal FIR", "unet": "U-Net", "symmetric": "symmetric FIR"}
 FOLDER = Path(__file__).resolve().parents[1] / "images" / "repaired"
 
 
 def networks(task: str, runs: Path) -> dict[str, nn.Module]:
-    """The recursive core and the twins that are there, by title, in eval mode."""
-    found = {"recursive": weights.load(task)}
+    """The recursive core and the twins that were trained alike, by title, in eval mode."""
+    found = {}
     for name, title in TITLES.items():
         folder = runs / f"{task}_{name}"
         if (folder / "result.json").exists():
@@ -61,16 +64,18 @@ def networks(task: str, runs: Path) -> dict[str, nn.Module]:
             model = network(name, TASKS[task].gives).eval()
             model.load_state_dict(load_file(folder / "model.safetensors"))
             found[title] = model
+        elif name == "recursive":
+            found[title] = weights.load(task)
     return found
 
 
-def draw(task: str, runs: Path, file: Path) -> None:
-    """The recursive core and its twins on the task's crop."""
-    test, photograph, top, left = CROPS[task]
+def draw(task: str, models: Mapping[str, nn.Module], left: list[str], file: Path) -> None:
+    """Networks by title on the task's crop; of those in `left` what is left, too."""
+    test, photograph, top, first = CROPS[task]
     (case,) = [case for case in cases(task, [photograph]) if case.test == test]
     with torch.no_grad():
-        made = {title: model(case.inputs) for title, model in networks(task, runs).items()}
-    save(panels(case, made, (top, left), ["recursive"]), file)
+        made = {title: model(case.inputs) for title, model in models.items()}
+    save(panels(case, made, (top, first), left), file)
 
 
 def draw_equal_bits(runs: Path, file: Path) -> None:
@@ -112,7 +117,7 @@ def save(shown: list[tuple[str, Tensor]], file: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=Path, default=Path("runs/twins"))
+    parser.add_argument("--twins", type=Path, help="runs of the twins: draw them beside each other")
     parser.add_argument("--task", action="append", choices=weights.available(), help="may be repeated; all if left out")
     parser.add_argument("--curve", type=Path, help="runs of the curve: draw two cores of equal bits alone")
     given = parser.parse_args()
@@ -121,7 +126,11 @@ def main() -> None:
         draw_equal_bits(given.curve, FOLDER / "equal_bits.png")
         return
     for task in given.task or weights.available():
-        draw(task, given.runs, FOLDER / f"{task}.png")
+        if given.twins is not None:
+            models = networks(task, given.twins)
+            draw(task, models, ["recursive", "causal FIR"], FOLDER / f"{task}_twins.png")
+        else:
+            draw(task, {"repaired": weights.load(task)}, ["repaired"], FOLDER / f"{task}.png")
 
 
 if __name__ == "__main__":
