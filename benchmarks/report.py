@@ -18,6 +18,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "README.md"
+CHOICES = (
+    *("pixels", "network", "against", "seeds", "mean_IoU", "deviation", "difference", "standard_error", "as_trained"),
+)
 # An empty list stands for all that the rows have.
 COLUMNS: dict[str, list[str]] = {
     "prediction": [
@@ -121,32 +124,8 @@ COLUMNS: dict[str, list[str]] = {
     "water_anchoring": [
         *("scene", "method", "changed_percent", "changed_away_percent", "largest_change_away", "changed_away_not_near"),
     ],
-    "water_choices": [
-        *(
-            "pixels",
-            "network",
-            "against",
-            "seeds",
-            "mean_IoU",
-            "deviation",
-            "difference",
-            "standard_error",
-            "as_trained",
-        ),
-    ],
-    "water_choices_hidden": [
-        *(
-            "pixels",
-            "network",
-            "against",
-            "seeds",
-            "mean_IoU",
-            "deviation",
-            "difference",
-            "standard_error",
-            "as_trained",
-        ),
-    ],
+    "water_choices": [*CHOICES],
+    "water_choices_hidden": [*CHOICES],
     "water_choices_costs": [],
     "water_held_out": ["pixels", "method", "n", "iou", "f1", "precision", "recall"],
     "water_held_out_calibration": ["pixels", "n", "ece", "n_middle", "ece_middle"],

@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 import torch
 from common import Discard, Rows, megabytes, middle, save, spread, table
+from report import COLUMNS as REPORTED
 from safetensors.torch import load_file, save_file
 from torch import Generator, Tensor, nn
 from water_methods import DATA, ROOT
@@ -336,19 +337,8 @@ def collect(pools: Path, data: Path, runs: Path) -> None:
     settings = {"training": finished[0][1]["training"], "batch": COUNTS, "seeds": sorted(scores[BASE])}
     save("water_choices", settings, rows["water"])
     save("water_choices_hidden", settings, rows["hidden"])
-    shown = (
-        "pixels",
-        "network",
-        "against",
-        "seeds",
-        "mean_IoU",
-        "deviation",
-        "difference",
-        "standard_error",
-        "as_trained",
-    )
     for kind, made in rows.items():
-        table(f"IoU of {kind}", made, shown)
+        table(f"IoU of {kind}", made, REPORTED["water_choices"])
     picture(rows["water"], names, PICTURE)
 
 

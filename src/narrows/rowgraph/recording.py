@@ -149,10 +149,6 @@ def _with(values: Mapping[str, Any], item: Any) -> Any:
     return [_with(values, each) for each in item] if isinstance(item, list) else item
 
 
-def _with_all(values: Mapping[str, Any], named: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _with(values, item) for key, item in named.items()}
-
-
 def _name_of(target: Any) -> str:
     return _GETITEM if target is operator.getitem else str(target)
 
