@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from narrows.rowgraph.pixels import folded, unfolded
+from narrows.rowgraph.pixels import folded, joined, unfolded
 
 
 @pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
@@ -36,3 +36,21 @@ def test_values_without_a_batch_are_left_to_pytorch() -> None:
     image = torch.rand(3, 4, 6)
     assert torch.equal(folded(image, 2), F.pixel_unshuffle(image, 2))
     assert torch.equal(unfolded(folded(image, 2), 2), image)
+
+
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("channels", [(24, 4, 4, 4), (3, 3), (16, 8), (1, 2, 1)])
+def test_channels_are_joined_as_pytorch_joins_them(channels: tuple[int, ...], memory: torch.memory_format) -> None:
+    parts = [torch.rand(2, count, 3, 5).contiguous(memory_format=memory) for count in channels]
+    found, wanted = joined(parts), torch.cat(parts, 1)
+    assert torch.equal(found, wanted)
+    assert found.stride() == wanted.stride()
+    shortened = [part[:, :, 1:3] for part in parts]
+    assert torch.equal(joined(shortened), torch.cat(shortened, 1))
+
+
+def test_values_of_different_kinds_are_joined_by_pytorch() -> None:
+    numbers = torch.arange(12.0).reshape(1, 2, 2, 3).contiguous(memory_format=torch.channels_last)
+    whole = numbers.to(torch.int32)
+    assert joined([numbers, whole]).dtype == torch.float32
+    assert torch.equal(joined([numbers[0], numbers[0]]), torch.cat([numbers[0], numbers[0]], 1))

@@ -1,19 +1,24 @@
-"""Squares of pixels folded into channels and back, quickly where channels lie beside one another in memory.
+"""Squares of pixels folded into channels and back, and few channels joined, quickly where channels lie beside one
+another in memory.
 
 `torch.nn.functional.pixel_unshuffle` copies number by number there, with six dimensions to look after. A strided copy
-for each place within the square moves the same numbers in a third to a quarter of the time.
+for each place within the square moves the same numbers in a third to a quarter of the time. `torch.cat` is as slow
+where it joins values of few channels.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 
-__all__ = ["folded", "unfolded"]
+__all__ = ["folded", "joined", "unfolded"]
 
 # Measured; beyond these the many small copies take longer.
 _MOST_FACTOR = 3
 _MOST_UNFOLDED_CHANNELS = 6
+_FEW_CHANNELS = 8
 
 
 def folded(x: torch.Tensor, factor: int) -> torch.Tensor:
@@ -37,6 +42,20 @@ def unfolded(x: torch.Tensor, factor: int) -> torch.Tensor:
     result = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
     for target, source in zip(_squares(result, factor), _places(x, factor), strict=True):
         target.copy_(source)
+    return result
+
+
+def joined(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """``torch.cat(tensors, 1)``."""
+    first = tensors[0]
+    few = any(x.dim() == 4 and x.shape[1] < _FEW_CHANNELS for x in tensors)
+    if not few or any(x.dtype != first.dtype or not _channels_beside(x) for x in tensors):
+        return torch.cat(list(tensors), 1)
+    counts = [x.shape[1] for x in tensors]
+    shape = first.shape[0], sum(counts), *first.shape[2:]
+    result = torch.empty(shape, dtype=first.dtype, device=first.device, memory_format=torch.channels_last)
+    for target, source in zip(result.split(counts, 1), tensors, strict=True):
+        target.permute(0, 2, 3, 1).copy_(source.permute(0, 2, 3, 1))
     return result
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from narrows.rowgraph.cutting import on_strips, overload
 from narrows.rowgraph.graph import Strip
 from narrows.rowgraph.operators.pointwise import broadcast_axis, broadcast_needs, fitted
+from narrows.rowgraph.pixels import joined
 from narrows.rowgraph.registry import Call, Operator, Refusal, Value, operator
 from narrows.rowgraph.rows import Axis, Whole, Window
 
@@ -30,10 +32,11 @@ def cat(call: Call) -> Operator:
     if dim == axis.dim:
         return _barrier(call, "cat", values, None, "images joined below each other")
     fit = fitted(values, axis, rank)
+    join = joined if dim == 1 else partial(torch.cat, dim=dim)
     return Operator(
         "cat",
         tuple(values),
-        lambda strip: torch.cat(_same_layout(fit(strip)), dim),
+        lambda strip: join(_same_layout(fit(strip))),
         axis,
         needs=broadcast_needs(values, axis),
     )
