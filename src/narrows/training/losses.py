@@ -31,6 +31,8 @@ def adaptive_max_pool_loss(
     """
     loss = scale * F.binary_cross_entropy_with_logits(logits, target, reduction="none") * (weight > 0)
     before, after = (window - 1) // 2, window // 2
-    around = F.max_pool2d(F.pad(loss, (before, after, before, after)), window, stride=1)
+    # The largest of a square is the largest of its rows' largest.
+    rows = F.max_pool2d(F.pad(loss, (before, after, before, after)), (1, window), stride=1)
+    around = F.max_pool2d(rows, (window, 1), stride=1)
     weighted = loss * around * weight
     return weighted.sum() / torch.clamp_min(weight.sum(), 1.0)
