@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from water_methods import add_options, network_of
 
+from narrows.water.classes import hides
 from narrows.water.evaluation.confusion import Confusion
 from narrows.water.indices import dswe, mndwi
 from narrows.water.simulation import Chip, Conditions, draw_conditions, simulate_chip
@@ -220,7 +221,7 @@ def main() -> int:
             with torch.inference_mode():
                 water, hidden = module(torch.from_numpy(chip.reflectance)[None])[0].numpy()
             none = np.zeros(water.shape, bool)
-            tallies[network.name].add(case, chip, water >= 0.5, hidden >= 0.5)
+            tallies[network.name].add(case, chip, water >= 0.5, hides(water, hidden))
             tallies["MNDWI > 0"].add(case, chip, mndwi(chip.reflectance) > 0, none)
             tallies["DSWE"].add(case, chip, dswe(chip.reflectance), none)
             if number < 8:
@@ -247,7 +248,7 @@ def picture(name: str, case: Case, shown: list[Any], folder: Path) -> None:
         truth = np.stack([chip.veiled, np.maximum(chip.dimmed, chip.veiled), chip.open_water])
         if case.where is not None:
             truth = truth * (0.35 + 0.65 * case.where(chip))
-        answer = np.stack([hidden, hidden * 0.7, water * (hidden < 0.5)])
+        answer = np.stack([hidden, hidden * 0.7, water * ~hides(water, hidden)])
         lines.append(np.concatenate([seen**0.7, truth, answer], axis=1))
     image = (255 * np.clip(np.concatenate(lines, axis=2), 0, 1)).astype(np.uint8).transpose(1, 2, 0)
     folder.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,8 @@
 The places are those under "test" in src/narrows/water/recipes/split.json. *Consensus* pixels are those where label and
 Fmask agree under a clear sky. Calibration is of the probability of water on consensus pixels: the expected calibration
 error in bins of equally many pixels, over all of them and over 0.02 to 0.98 alone, with a picture of both and of the
-risk by coverage. A pixel that the network hides is wrong in *hides clouds itself*.
+risk by coverage; *low* and *high* are its 5th and 95th percentile where places are drawn again with replacement. A
+pixel that the network hides is wrong in *hides clouds itself*.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from typing import Any
 
 import numpy as np
 from common import save, table
+from numpy.typing import NDArray
 from water_methods import DATA, ROOT, add_options, network_of
 
+from narrows.water.classes import hides
 from narrows.water.evaluation.calibration import MIDDLE, Reliability
 from narrows.water.evaluation.confusion import Confusion
 from narrows.water.indices import dswe, mndwi
@@ -28,6 +31,8 @@ from narrows.water.recipes.scoring import at_top_of_atmosphere, predict
 
 PICTURE = ROOT / "docs" / "images" / "water_calibration.png"
 BINS = 15
+AGAIN = 200
+CALIBRATION = ["pixels", "n", "ece", "n_middle", "ece_middle", "low", "high"]
 
 
 def kinds_of(chips: Chips) -> dict[str, Any]:
@@ -38,7 +43,21 @@ def kinds_of(chips: Chips) -> dict[str, Any]:
     return kinds
 
 
-def calibrated(what: str, reliability: Reliability) -> dict[str, Any]:
+def calibrated(what: str, chips: Chips, water: NDArray[np.float32]) -> dict[str, Any]:
+    """Of the consensus pixels, from the probability of water, (n, h, w)."""
+
+    def reliability_of(numbers: Any) -> Reliability:
+        found = Reliability()
+        found.add(water[numbers][chips.known[numbers]], chips.label[numbers][chips.known[numbers]] > 0)
+        return found
+
+    draw = np.random.default_rng(0)
+    at = [np.flatnonzero(chips.place == place) for place in np.unique(chips.place)]
+    again = [
+        reliability_of(np.concatenate([at[k] for k in draw.integers(len(at), size=len(at))])).error(BINS, MIDDLE)
+        for _ in range(AGAIN)
+    ]
+    reliability = reliability_of(slice(None))
     inside = reliability.bins(BINS, MIDDLE)
     return {
         "pixels": what,
@@ -46,6 +65,7 @@ def calibrated(what: str, reliability: Reliability) -> dict[str, Any]:
         "ece": reliability.error(BINS),
         "n_middle": sum(each.pixels for each in inside),
         "ece_middle": reliability.error(BINS, MIDDLE),
+        **dict(zip(("low", "high"), np.percentile(again, (5, 95)).tolist(), strict=True)),
         "bins": [vars(each) for each in reliability.bins(BINS)],
         "bins_middle": [vars(each) for each in inside],
         "risk_by_coverage": reliability.risk_by_coverage(50),
@@ -67,7 +87,7 @@ def main() -> int:
     lights = {"": chips.reflectance, ", path light added": at_top_of_atmosphere(chips.reflectance)}
     for light, reflectance in lights.items():
         said = predict(both.network, reflectance)
-        water, hidden = said[:, 0] >= 0.5, said[:, 1] >= 0.5
+        water, hidden = said[:, 0] >= 0.5, hides(said[:, 0], said[:, 1])
         maps = {network.name: water, f"{network.name}, hides clouds itself": np.where(hidden, ~truth, water)}
         maps |= {"MNDWI > 0": mndwi(reflectance) > 0, "DSWE": dswe(reflectance)}
         for kind, scored in kinds_of(chips).items():
@@ -75,13 +95,11 @@ def main() -> int:
                 continue
             for method, found in maps.items():
                 rows.append({"pixels": kind + light, "method": method, **_row(Confusion.of(found, truth, scored))})
-        reliability = Reliability()
-        reliability.add(said[:, 0][chips.known], truth[chips.known])
-        calibration.append(calibrated("consensus" + light, reliability))
+        calibration.append(calibrated("consensus" + light, chips, said[:, 0]))
         if not light:
             clear_hidden = float((hidden & chips.known).sum() / chips.known.sum())
     table("Held-out places", rows, list(rows[0]))
-    table("Calibration", calibration, ["pixels", "n", "ece", "n_middle", "ece_middle"])
+    table("Calibration", calibration, CALIBRATION)
     print(f"consensus pixels called hidden: {clear_hidden:.3%}")
     draw(network.name, calibration[0], chosen.picture)
     settings = {"model": network.name, "places": len(set(chips.place.tolist())), "chips": len(chips.place)}

@@ -63,7 +63,7 @@ def small(tmp_path: Path) -> Path:
     """A very small network to begin with."""
     torch.manual_seed(5)
     path = tmp_path / "small.safetensors"
-    save_model_file(WaterModel("small", WaterNet((4, 6, 8), (1, 1)).eval()), path)
+    save_model_file(WaterModel("small", WaterNet((6, 4, 6, 8), (1, 1)).eval()), path)
     return path
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -72,3 +73,17 @@ def test_scores_measured_here_stand_where_they_say():
 def test_reading_the_catalogue_loads_no_torch():
     code = "import sys, narrows.networks.catalogue; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["water", "water_small"])
+def test_scores_of_the_water_networks_are_those_measured(name: str) -> None:
+    stem, model = ("water_small", "water-small") if name == "water_small" else ("water", "water")
+    held, drawn = (
+        json.loads((ROOT / "benchmarks" / "results" / f"{stem}_{what}.json").read_text())["rows"]
+        for what in ("held_out", "truth")
+    )
+    measured = [next(row["f1"] for row in held if (row["pixels"], row["method"]) == ("consensus", model))]
+    for split in ("report", "cloudy"):
+        measured.append(next(r["f1"] for r in drawn if (r["split"], r["method"]) == (split, f"{model} ≥ 0.5")))
+    scores = next(design for design in CATALOGUE if design.name == name).scores
+    assert [score.value for score in scores] == [round(value, 3) for value in measured]

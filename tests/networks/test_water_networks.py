@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from narrows.networks.rowwise_water import rowwise_water
@@ -64,3 +65,31 @@ def test_no_barrier_a_crop_on_the_grid_agrees_far_from_its_border(network: nn.Mo
     with torch.inference_mode():
         whole, part = network(x)[0], network(x[:, :, 96:])[0]
     torch.testing.assert_close(whole[:, :, 96 + 96 :], part[:, :, 96:], atol=1e-5, rtol=0)
+
+
+def test_the_first_layer_is_given_roots_and_normalised_differences_square_by_square() -> None:
+    torch.manual_seed(0)
+    image = torch.rand(1, 6, 6, 8) * 0.4
+    found = F.pixel_shuffle(water_small().features_of(F.pixel_unshuffle(image, 2)), 2)
+    _, green, red, near, short, _ = image[0]
+    assert torch.equal(found[0, :6], image[0].sqrt())
+    for given, (a, b) in zip(found[0, 6:], ((green, short), (green, near), (near, red)), strict=True):
+        assert torch.allclose(given, (a - b) / (a + b + 0.02))
+    darker = F.pixel_shuffle(water_small().features_of(F.pixel_unshuffle(0.5 * image, 2)), 2)
+    bright = (image[0, [1, 1, 3]] + image[0, [4, 3, 2]]) > 0.3
+    assert (darker - found)[0, 6:].abs()[bright].max() < 0.06
+    assert (darker - found)[0, :6].abs().mean() > 0.1
+
+
+def test_what_one_square_shows_reaches_its_own_logits_directly() -> None:
+    torch.manual_seed(0)
+    network = water_small().eval()
+    with torch.no_grad():
+        network.head.weight.zero_()
+        image = torch.rand(1, 6, 16, 16)
+        changed = image.clone()
+        changed[0, :, 5, 8] = 0
+        different = (network.logits(image) != network.logits(changed)).any(1)[0]
+    assert different[4:6, 8:10].any()
+    different[4:6, 8:10] = False
+    assert not different.any()

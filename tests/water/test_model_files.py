@@ -22,7 +22,7 @@ from narrows.water.model_files import (
 
 
 @pytest.mark.parametrize(
-    "network", [WaterNet((4, 6, 8), (2, 1)), WaterNet((6, 8, 10)), RowwiseWater((4, 6, 8, 10), (1, 3))]
+    "network", [WaterNet((5, 4, 6, 8), (2, 1)), WaterNet((4, 6, 8, 10)), RowwiseWater((4, 6, 8, 10), (1, 3))]
 )
 def test_a_network_comes_back_from_its_file(tmp_path: Path, network: torch.nn.Module) -> None:
     path = tmp_path / "mine.safetensors"
@@ -53,7 +53,7 @@ def test_a_file_that_is_no_such_network_is_one_line(tmp_path: Path) -> None:
     save_file({"x": torch.zeros(1)}, path, about)
     with pytest.raises(InputError, match="can't be made"):
         read_model_file(path)
-    save_file({"x": torch.zeros(1)}, path, {**about, "configuration": '{"widths": [4, 6, 8], "depths": [1, 1]}'})
+    save_file({"x": torch.zeros(1)}, path, {**about, "configuration": '{"widths": [4, 4, 6, 8], "depths": [1, 1]}'})
     with pytest.raises(InputError, match="not the weights of this network"):
         read_model_file(path)
 

@@ -67,7 +67,7 @@ def test_mapping_with_shipped_weights_needs_no_export_machinery() -> None:
 
 
 def test_a_network_of_other_depth_is_exported(exports: list[nn.Module]) -> None:
-    network = with_hidden("deeper", WaterNet((8, 8, 8), (2, 2)).eval(), hidden=True)
+    network = with_hidden("deeper", WaterNet((8, 8, 8, 8), (2, 2)).eval(), hidden=True)
     assert captured(network.module, SHAPES, torch.float32) == graph_of_export(network.module)
     assert exports
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["COLOURS", "HIDDEN", "LAND", "NO_DATA", "OUTSIDE", "PROBABILITY_COLOURS", "WATER"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["COLOURS", "HIDDEN", "LAND", "NO_DATA", "OUTSIDE", "PROBABILITY_COLOURS", "WATER", "hides"]
 
 LAND = 0
 WATER = 1
@@ -12,6 +15,11 @@ missing.
 """
 HIDDEN = 254
 NO_DATA = 255
+
+HIDDEN_FROM = 0.5
+"""Probability from which a network's own opinion hides a pixel."""
+SURELY_WATER_FROM = 0.7
+"""Probability from which water is seen, be there thin cloud or shadow."""
 
 Colour = tuple[int, int, int, int]
 
@@ -33,3 +41,11 @@ def _ramp() -> dict[int, Colour]:
 
 
 PROBABILITY_COLOURS: dict[int, Colour] = {**_ramp(), HIDDEN: COLOURS[HIDDEN], NO_DATA: COLOURS[NO_DATA]}
+
+
+def hides(water: NDArray[np.float32], hidden: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where a network's own opinion leaves no answer, from its two probabilities, of one shape.
+
+    What it calls hidden and yet surely water is seen: it is taught to say no water where cloud lets none show.
+    """
+    return (hidden >= HIDDEN_FROM) & (water < SURELY_WATER_FROM)

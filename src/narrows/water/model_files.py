@@ -140,7 +140,9 @@ def read_model_file(path: str | Path) -> WaterModel:
         arguments = {name: tuple(value) for name, value in configuration.items()}
         module = _classes()[about["architecture"]](**arguments)
     except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: the network it describes can't be made: {error}") from error
+        raise InputError(
+            f"{path}: the network it describes can't be made (did another version of narrows write it?): {error}"
+        ) from error
     load_weights(module, path)
     return WaterModel(path.stem, module.eval(), training)
 
@@ -167,7 +169,7 @@ def _classes() -> dict[str, type[nn.Module]]:
 def _described(module: Any) -> tuple[str, dict[str, list[int]]]:
     """The architecture of a network, and its arguments as its layers show them."""
     architecture = next(name for name, kind in _classes().items() if isinstance(module, kind))
-    first = (module.stem,) if architecture == "water_net" else (module.fine, module.down_half)
+    first = (module.squares, module.encode_half[0]) if architecture == "water_net" else (module.fine, module.down_half)
     layers = (*first, module.down_quarter, module.down_eighth)
     depths = [len(module.encode_quarter), len(module.encode_eighth)]
     return architecture, {"widths": [layer[0].out_channels for layer in layers], "depths": depths}

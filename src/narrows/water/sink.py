@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from narrows.water.bodies import SmallBodyFilter
-from narrows.water.classes import HIDDEN, LAND, NO_DATA, OUTSIDE, WATER
+from narrows.water.classes import HIDDEN, LAND, NO_DATA, OUTSIDE, WATER, hides
 from narrows.water.framing import Framing, Inner
 from narrows.water.statistics import StatisticsCounter
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 __all__ = ["MapSink", "Writer"]
 
 _SLAB_ROWS = 32
-HIDDEN_FROM = 0.5
-"""Probability from which the network's own opinion hides a pixel."""
 
 
 class Writer(Protocol):
@@ -93,7 +91,7 @@ class MapSink:
         status = self._status.take(above, above + count)[:, self._inner.columns]
         probability = self._network.probability(values[0])
         if self._network.tells_hidden:
-            cloudy = (values[1] >= HIDDEN_FROM) & (status == LAND)
+            cloudy = hides(probability, values[1]) & (status == LAND)
             status = np.where(cloudy, np.uint8(HIDDEN), status)
         status = np.where(np.isnan(probability) & (status == LAND), np.uint8(NO_DATA), status)
         seen = status == LAND

@@ -12,7 +12,7 @@ from narrows.water.recipes.sharpness import fit_sharpness
 
 def test_logits_become_as_sure_as_they_are_right_and_nothing_else() -> None:
     torch.manual_seed(2)
-    model = WaterNet((4, 4, 4), (1, 1)).eval()
+    model = WaterNet((4, 4, 4, 4), (1, 1)).eval()
     x = torch.rand(3, 6, 32, 32)
     with torch.no_grad():
         before = model.logits(x)
@@ -33,12 +33,14 @@ def test_logits_become_as_sure_as_they_are_right_and_nothing_else() -> None:
 
 def test_labels_of_which_the_network_is_surely_told_the_opposite_move_nothing() -> None:
     torch.manual_seed(2)
-    model = WaterNet((4, 4, 4), (1, 1)).eval()
+    model = WaterNet((4, 4, 4, 4), (1, 1)).eval()
     with torch.no_grad():
         x = torch.rand(3, 6, 32, 32)
         assert model.head.bias is not None
         model.head.bias.zero_()
-        model.head.weight *= 3 / model.logits(x).std()
+        enlarged = 3 / model.logits(x).std()
+        model.head.weight *= enlarged
+        model.head_of_squares.weight *= enlarged
         logits = model.logits(x)
     target = (torch.rand(logits.shape) < torch.sigmoid(logits)).float()
     wrong = torch.where(logits.abs() > 4, 1 - target, target)

@@ -63,6 +63,9 @@ def test_a_batch_mixes_the_kinds_or_is_simulated_alone() -> None:
     level = drawn.reflectance[:, :4].flatten(1).median(1).values
     assert level[:3].max() < level[8:].median() * 0.7
     assert drawn.weight[:3].max() == 0 < drawn.weight[3:].max()
+    more = Mixture(pool(0.3), pool(0.2), plain, difficult=pool(0.9)).draw(torch.Generator().manual_seed(0))
+    assert more.reflectance.shape == drawn.reflectance.shape == (16, 6, 48, 48)
+    assert int((more.reflectance[:, :4].flatten(1).median(1).values > 0.55).sum()) == 3
     alone = Mixture(pool(0.3)).draw(torch.Generator().manual_seed(0))
     assert alone.reflectance.shape == (16, 6, 48, 48)
     assert (alone.reflectance[:, :4].flatten(1).median(1).values > 0.1).float().mean() > 0.8

@@ -39,7 +39,7 @@ def spoilt(tmp_path: Path) -> Path:
     """A very small network with random weights, as a file."""
     torch.manual_seed(5)
     path = tmp_path / "spoilt.safetensors"
-    save_model_file(WaterModel("spoilt", WaterNet((4, 6, 8), (1, 1)).eval()), path)
+    save_model_file(WaterModel("spoilt", WaterNet((6, 4, 6, 8), (1, 1)).eval()), path)
     return path
 
 
@@ -74,8 +74,8 @@ def test_training_mends_a_spoilt_network_and_says_by_how_much(tmp_path: Path, pa
     # What the network sees is left, what it says of that is gone.
     spoilt, start = shipped_model(DEFAULT), tmp_path / "spoilt.safetensors"
     with torch.no_grad():
-        spoilt.module.get_parameter("head.weight").zero_()
-        spoilt.module.get_parameter("head.bias").zero_()
+        for name in ("head.weight", "head.bias", "head_of_squares.weight"):
+            spoilt.module.get_parameter(name).zero_()
     save_model_file(spoilt, start)
     trained = train(pairs, tmp_path / "mended.safetensors", settings(start, steps=12, batch=4, rate=1e-3))
     before, after = trained.totals().values()

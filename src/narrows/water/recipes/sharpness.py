@@ -1,4 +1,4 @@
-"""Make a trained network's probabilities true: scale and shift its logits, and fold both into its last layer."""
+"""Make a trained network's probabilities true: scale and shift its logits, and fold both into its last layers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNSURE = 4.0
 
 
 def fit_sharpness(model: WaterNet, clear: Batch, cloudy: Batch, *, unsure: float = UNSURE) -> dict[str, list[float]]:
-    """Fit scale and shift of both outputs' logits, and fold them into `model.head`.
+    """Fit scale and shift of both outputs' logits, and fold them into the last layers.
 
     Platt scaling (1999) by least cross-entropy: of water on the known pixels of `clear`, of hidden on those of
     `cloudy`. It changes no order of pixels, but where 0.5 lies. An output that is unsure of nothing stays as it is.
@@ -40,6 +40,7 @@ def fit_sharpness(model: WaterNet, clear: Batch, cloudy: Batch, *, unsure: float
         places = slice(4 * k, 4 * k + 4)
         with torch.no_grad():
             model.head.weight[places] *= scale
+            model.head_of_squares.weight[places] *= scale
             assert model.head.bias is not None
             model.head.bias[places] = model.head.bias[places] * scale + shift
     return found

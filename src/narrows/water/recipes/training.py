@@ -7,7 +7,7 @@
 writes the chips that it simulates into `--pools` (kept for the next training), checkpoints while it runs (a second
 start continues), then `<name>.safetensors` and `<name>.json` with what it was made of. `--drawn` lists scenes with
 masks drawn by people, as `narrows water train` takes them: a second, shorter stage adds crops of these, whose clouds
-are real, and more simulated floods, small waters and shaded slopes.
+are real.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from narrows.networks.water_net import WaterNet, water, water_small
+from narrows.streaming.memory import steady_heap
 from narrows.training.loop import LoopSettings, Step, fit
 from narrows.water.evaluation.confusion import Confusion
 from narrows.water.evaluation.pairs import Pair, find_pairs
@@ -46,7 +47,8 @@ NETWORKS: dict[str, Callable[[], WaterNet]] = {"water": water, "water-small": wa
 SIMULATED, SKIES, DIFFICULT = 8_000, 2_000, 3_000
 CHECKED_FROM, CHECKED = 50_000, 20
 """The first seed of those that check, and for how many chips that teach there is one."""
-SETTINGS = LoopSettings(steps=9_000, seed=306, validate_every=1_000, half=True)
+_OF_DIFFICULT, _OF_DRAWN = 3, 2
+SETTINGS = LoopSettings(steps=12_000, seed=306, validate_every=1_000, half=True)
 SECOND_STEPS = 3_000
 SECOND_RATE, SECOND_WARM = 6e-4, 100
 
@@ -55,25 +57,27 @@ SECOND_RATE, SECOND_WARM = 6e-4, 100
 class Mixture:
     """What a batch is made of, and how many of each: chips as they are, chips under other skies, simulated ones.
 
-    In the second stage crops of scenes drawn by people, and simulated chips of the difficult kinds, take the places of
-    some.
+    Simulated chips of the difficult kinds, and in the second stage crops of scenes drawn by people, take the places of
+    some of the simulated.
     """
 
     simulated: Pool
     skies: Pool | None = None
     chips: Batch | None = None
-    drawn: RandomWindows | None = None
     difficult: Pool | None = None
-    counts: tuple[int, int, int] = (3, 5, 8)
+    drawn: RandomWindows | None = None
+    counts: tuple[int, int, int] = (3, 4, 9)
 
     def draw(self, generator: Generator) -> Batch:
         """One batch, varied; without chips, simulated ones take their place."""
         plain, skies, simulated = self.counts
         parts = []
-        if self.drawn is not None and self.difficult is not None:
-            skies, simulated = skies - 1, simulated - 4
-            parts.append(varied_crops(self.drawn, 2, generator))
-            parts.append(vary(self.difficult.draw(3, generator), generator, strength=0.5))
+        if self.difficult is not None:
+            simulated -= _OF_DIFFICULT
+            parts.append(vary(self.difficult.draw(_OF_DIFFICULT, generator), generator, strength=0.5))
+        if self.drawn is not None:
+            simulated -= _OF_DRAWN
+            parts.append(varied_crops(self.drawn, _OF_DRAWN, generator))
         if self.chips is None or self.skies is None:
             simulated += plain + skies
         else:
@@ -139,13 +143,14 @@ def train(
     checking = partial(simulated, first=CHECKED_FROM)
     make_pool(pools / "simulated-check", SIMULATED // CHECKED, checking, workers=workers)
     checks = {"simulated": _all(Pool.open(pools / "simulated-check"))}
-    mixture = Mixture(Pool.open(pools / "simulated"))
+    make_pool(pools / "difficult", DIFFICULT, difficult, workers=workers)
+    mixture = Mixture(Pool.open(pools / "simulated"), difficult=Pool.open(pools / "difficult"))
     if chips is not None:
         split, every = read_split(), read_chips(chips)
         taught, checked = every.at_places(split["train"]), every.at_places(split["validation"])
         make_pool(pools / "skies", SKIES, Skies(taught))
         make_pool(pools / "skies-check", SKIES // CHECKED, Skies(checked))
-        mixture = Mixture(mixture.simulated, Pool.open(pools / "skies"), batch_of_chips(taught))
+        mixture = replace(mixture, skies=Pool.open(pools / "skies"), chips=batch_of_chips(taught))
         checks |= {"chips": batch_of_chips(checked), "chips under other skies": _all(Pool.open(pools / "skies-check"))}
     torch.manual_seed(settings.seed)
     model = NETWORKS[name]().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -167,14 +172,14 @@ def train(
     # Nothing of the drawn scenes is left to choose an average by, so the last one is kept.
     second = replace(settings, steps=second_steps, rate=SECOND_RATE, warm=SECOND_WARM, validate_every=0)
     if start is None:
-        fit(model, loss, out, settings, validate=validate, report=report)
+        with steady_heap():
+            fit(model, loss, out, settings, validate=validate, report=report)
     else:
         model.load_state_dict(read_model_file(str(start)).module.state_dict())
     if drawn:
-        make_pool(pools / "difficult", DIFFICULT, difficult, workers=workers)
-        with open_library(drawn) as library:
+        with open_library(drawn) as library, steady_heap():
             windows = RandomWindows(library, whole(library.scenes), SIDE)
-            mixture = replace(mixture, drawn=windows, difficult=Pool.open(pools / "difficult"))
+            mixture = replace(mixture, drawn=windows)
             fit(model, loss, out / "second", second, report=report)
     # How sure to be of water real chips say where there are some: simulated shores are sharper, and under clouds water
     # is taught, not seen.
