@@ -46,6 +46,6 @@ PROBABILITY_COLOURS: dict[int, Colour] = {**_ramp(), HIDDEN: COLOURS[HIDDEN], NO
 def hides(water: NDArray[np.float32], hidden: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Where a network's own opinion leaves no answer, from its two probabilities, of one shape.
 
-    What it calls hidden and yet surely water is seen: it is taught to say no water where cloud lets none show.
+    Where water surely shows a pixel isn't hidden: networks are taught to say none where cloud lets none show.
     """
     return (hidden >= HIDDEN_FROM) & (water < SURELY_WATER_FROM)
