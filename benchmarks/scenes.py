@@ -134,13 +134,13 @@ SCENES = {
     "corumba_l8_toa": Scene("scenes/corumba_l8_toa", CAVEAT),
     "corumba_l8_toa_later": Scene("scenes/corumba_l8_toa_later", CAVEAT),
     "brumadinho_l8_before": Scene("scenes/brumadinho_l8_before", CAVEAT, also=("--no-mask-clouds",)),
-    "brumadinho_l8_after": Scene("scenes/brumadinho_l8_after", CAVEAT, also=("--no-mask-clouds",)),
+    "brumadinho_l8_after": Scene("scenes/brumadinho_l8_after", NOT, also=("--no-mask-clouds",)),
     "l8_madagascar": Scene(
         "scenes/other/l8_madagascar_20200127_6band.tif", CAVEAT, f"{PARTS} --nodata 0", also=(PARTS,)
     ),
     "lc08_003069": Scene(
         "scenes/other/LC08_003069_20180906_clip.tif",
-        NOT,
+        CAVEAT,
         f"{ORDER} --scale 0.0001",
         also=(f"{ORDER} --scale 0.0001 --no-mask-clouds",),
     ),

@@ -32,7 +32,7 @@ def test_what_fits_is_shown_with_its_line_and_what_does_not_with_its_reason(quic
     result = call("--memory", "3MB")
     assert result.exit_code == 0, result.output
     shown, _, refused = result.stdout.partition("Don't fit:")
-    assert shown.startswith("1. water_small")
+    assert shown.startswith("1. water (")
     assert "F1 of water 0.98 on Harmonized Landsat Sentinel-2" in shown and "docs/models/water.md" in shown
     assert "from narrows.networks.water_net import water_small; model = water_small()" in shown
     assert "licence: Apache-2.0" in shown and "58,744 parameters" in shown

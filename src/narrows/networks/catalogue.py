@@ -210,15 +210,15 @@ def _water(name: str, *scores: Score) -> Design:
 _DENSE = (
     _water(
         "water",
-        Score("F1 of water", 0.980, _HLS.format("pixels on which labels and Fmask agree"), 6, _WATER),
+        Score("F1 of water", 0.981, _HLS.format("pixels on which labels and Fmask agree"), 6, _WATER),
         Score("F1 of water", 0.972, _DRAWN, 6, _WATER),
-        Score("F1 of water", 0.547, _CLOUDY, 6, _WATER),
+        Score("F1 of water", 0.607, _CLOUDY, 6, _WATER),
     ),
     _water(
         "water_small",
         Score("F1 of water", 0.980, _HLS.format("pixels on which labels and Fmask agree"), 6, _WATER),
-        Score("F1 of water", 0.965, _DRAWN, 6, _WATER),
-        Score("F1 of water", 0.589, _CLOUDY, 6, _WATER),
+        Score("F1 of water", 0.961, _DRAWN, 6, _WATER),
+        Score("F1 of water", 0.640, _CLOUDY, 6, _WATER),
     ),
     Design(
         "rowwise_water",
