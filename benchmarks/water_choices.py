@@ -351,7 +351,7 @@ def rows_of(
     return rows
 
 
-def collect(pools: Path, data: Path, runs: Path, name_of_results: str) -> None:
+def collect(pools: Path, data: Path, runs: Path, saved_as: str) -> None:
     checked = read_chips(data / "water306" / "hls306_6band.npz").at_places(read_split()["validation"])
     pool = {name: Pool.open(pools / f"{name}-check") for name in ("skies", "simulated")}
     checks = {CHIPS: batch_of_chips(checked)}
@@ -368,11 +368,11 @@ def collect(pools: Path, data: Path, runs: Path, name_of_results: str) -> None:
     of = {"water": (*checks, DRAWN), "hidden": tuple(checks)[1:]}
     rows = {kind: rows_of(kind, pixels, names, scores) for kind, pixels in of.items()}
     settings = {"training": finished[0][1]["training"], "batch": COUNTS, "seeds": sorted(scores[BASE])}
-    save(name_of_results, settings, rows["water"])
-    save(f"{name_of_results}_hidden", settings, rows["hidden"])
+    save(saved_as, settings, rows["water"])
+    save(f"{saved_as}_hidden", settings, rows["hidden"])
     for kind, made in rows.items():
         table(f"IoU of {kind}", made, REPORTED["water_choices"])
-    picture(rows["water"], names, PICTURE.with_name(f"{name_of_results}.png"))
+    picture(rows["water"], names, PICTURE.with_name(f"{saved_as}.png"))
 
 
 def cost(names: Sequence[str]) -> None:
